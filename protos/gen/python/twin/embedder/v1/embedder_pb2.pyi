@@ -172,11 +172,32 @@ class EnrollRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class PersonsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     GALLERY_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
     FACE_INDEX_FIELD_NUMBER: _builtins.int
+    PERSONS_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     image: _builtins.bytes
     faces: Global___FaceChoice.ValueType
@@ -185,6 +206,10 @@ class EnrollRequest(_message.Message):
     """Enrolls this face only, overriding `faces`."""
     @_builtins.property
     def photo(self) -> _vectorstore_pb2.Photo: ...
+    @_builtins.property
+    def persons(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
+        """Who the faces are, by face index, where the photo has several; photo.person names the others."""
+
     def __init__(
         self,
         *,
@@ -193,10 +218,11 @@ class EnrollRequest(_message.Message):
         image: _builtins.bytes = ...,
         faces: Global___FaceChoice.ValueType = ...,
         face_index: _builtins.int | None = ...,
+        persons: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "face_index", b"face_index", "photo", b"photo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "face_index", b"face_index", "faces", b"faces", "gallery", b"gallery", "image", b"image", "photo", b"photo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "face_index", b"face_index", "faces", b"faces", "gallery", b"gallery", "image", b"image", "persons", b"persons", "photo", b"photo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__face_index: _TypeAlias = _typing.Literal["face_index"]  # noqa: Y015
     _WhichOneofArgType__face_index: _TypeAlias = _typing.Literal["_face_index", b"_face_index"]  # noqa: Y015

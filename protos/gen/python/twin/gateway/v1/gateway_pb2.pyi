@@ -59,7 +59,7 @@ class SavedPhoto(_message.Message):
     DELETION_TOKEN_FIELD_NUMBER: _builtins.int
     photo_id: _builtins.str
     deletion_token: _builtins.str
-    """Shown once, stored only as a hash; whoever holds it can delete the photo."""
+    """256 random bits in base64url; shown once, stored only as a hash; whoever holds it can delete the photo."""
     def __init__(
         self,
         *,
@@ -372,6 +372,26 @@ class AddPhotoRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class PersonsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     GALLERY_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     ORIGINAL_FILENAME_FIELD_NUMBER: _builtins.int
@@ -380,6 +400,8 @@ class AddPhotoRequest(_message.Message):
     CONSENT_FIELD_NUMBER: _builtins.int
     PHOTO_ID_FIELD_NUMBER: _builtins.int
     ALL_FACES_FIELD_NUMBER: _builtins.int
+    FACE_INDEX_FIELD_NUMBER: _builtins.int
+    PERSONS_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     image: _builtins.bytes
     original_filename: _builtins.str
@@ -389,9 +411,15 @@ class AddPhotoRequest(_message.Message):
     """The caller's own UUID for the photo, for safe retries."""
     all_faces: _builtins.bool
     """Keeps every face, not the primary one alone."""
+    face_index: _builtins.int
+    """Keeps this face only, overriding `all_faces`."""
     @_builtins.property
     def consent(self) -> Global___ConsentGrant:
         """Required of callers who are not admin."""
+
+    @_builtins.property
+    def persons(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
+        """Who the faces are, by face index as DetectFaces gives it; `person` names the others."""
 
     def __init__(
         self,
@@ -404,12 +432,16 @@ class AddPhotoRequest(_message.Message):
         consent: Global___ConsentGrant | None = ...,
         photo_id: _builtins.str = ...,
         all_faces: _builtins.bool = ...,
+        face_index: _builtins.int | None = ...,
+        persons: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "consent", b"consent", "face_index", b"face_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_faces", b"all_faces", "collection", b"collection", "consent", b"consent", "gallery", b"gallery", "image", b"image", "original_filename", b"original_filename", "person", b"person", "photo_id", b"photo_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "all_faces", b"all_faces", "collection", b"collection", "consent", b"consent", "face_index", b"face_index", "gallery", b"gallery", "image", b"image", "original_filename", b"original_filename", "person", b"person", "persons", b"persons", "photo_id", b"photo_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__face_index: _TypeAlias = _typing.Literal["face_index"]  # noqa: Y015
+    _WhichOneofArgType__face_index: _TypeAlias = _typing.Literal["_face_index", b"_face_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__face_index) -> _WhichOneofReturnType__face_index | None: ...
 
 Global___AddPhotoRequest: _TypeAlias = AddPhotoRequest  # noqa: Y015
 
@@ -421,6 +453,9 @@ class AddPhotoResponse(_message.Message):
 
     SAVED_PHOTO_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
+    ALREADY_PRESENT_FIELD_NUMBER: _builtins.int
+    already_present: _builtins.bool
+    """True when this photo_id was already there with the same content: nothing changed, and the token is not shown again."""
     @_builtins.property
     def saved_photo(self) -> Global___SavedPhoto: ...
     @_builtins.property
@@ -430,10 +465,11 @@ class AddPhotoResponse(_message.Message):
         *,
         saved_photo: Global___SavedPhoto | None = ...,
         faces: _abc.Iterable[_face_pb2.Face] | None = ...,
+        already_present: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["saved_photo", b"saved_photo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "saved_photo", b"saved_photo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_present", b"already_present", "faces", b"faces", "saved_photo", b"saved_photo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

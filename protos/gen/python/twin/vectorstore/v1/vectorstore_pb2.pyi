@@ -206,7 +206,10 @@ class StoredFace(_message.Message):
 
     FACE_ID_FIELD_NUMBER: _builtins.int
     FACE_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     face_id: _builtins.int
+    person: _builtins.str
+    """Who this face is, where the photo shows several people; the photo's person when empty."""
     @_builtins.property
     def face(self) -> _face_pb2.Face: ...
     def __init__(
@@ -214,10 +217,11 @@ class StoredFace(_message.Message):
         *,
         face_id: _builtins.int = ...,
         face: _face_pb2.Face | None = ...,
+        person: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["face", b"face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "face_id", b"face_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "face_id", b"face_id", "person", b"person"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

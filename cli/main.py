@@ -1,0 +1,6 @@
+"""The ``twin`` command."""
+
+
+def main() -> int:
+    """Runs the command."""
+    return 0

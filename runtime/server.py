@@ -70,8 +70,13 @@ def run(make_service: Callable[[], Service], *, name: str, bind: str, settings: 
     cannot work without died.
     """
     configure_logs(name, settings.log_level)
+    return one_line_exit(name, lambda: asyncio.run(_Life(make_service, bind, settings).run()))
+
+
+def one_line_exit(name: str, body: Callable[[], int]) -> int:
+    """Returns the body's exit code; a StartupError becomes one line on standard error, and 1."""
     try:
-        return asyncio.run(_Life(make_service, bind, settings).run())
+        return body()
     except StartupError as error:
         print(f"twin {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201
         return 1

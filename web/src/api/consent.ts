@@ -1,0 +1,25 @@
+/** What a visitor is asked to agree to before a photo is kept. */
+export interface ConsentText {
+  version: string;
+  text: string;
+}
+
+/** Fetches the consent text in force. Throws when it cannot be had: without it nothing may be kept. */
+export async function fetchConsentText(): Promise<ConsentText> {
+  const response = await fetch("/consent", { signal: AbortSignal.timeout(10_000) });
+  if (!response.ok) throw new Error(`consent text: HTTP ${response.status}`);
+  const body: unknown = await response.json();
+  if (!isConsentText(body)) throw new Error("consent text: not the expected shape");
+  return body;
+}
+
+function isConsentText(body: unknown): body is ConsentText {
+  return (
+    typeof body === "object" &&
+    body !== null &&
+    "version" in body &&
+    typeof body.version === "string" &&
+    "text" in body &&
+    typeof body.text === "string"
+  );
+}

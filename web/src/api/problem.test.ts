@@ -1,0 +1,65 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
+import { describe, expect, test } from "vitest";
+import { UnusableFile } from "../photo/prepare";
+import { passesByItself, toProblem } from "./problem";
+
+const failure = (code: Code, reason: string, domain = "twin") =>
+  new ConnectError("words", code, undefined, [{ desc: ErrorInfoSchema, value: { reason, domain } }]);
+
+describe("toProblem", () => {
+  test.each([
+    [Code.FailedPrecondition, "NO_FACE", "no-face"],
+    [Code.InvalidArgument, "UNREADABLE_IMAGE", "unreadable"],
+    [Code.InvalidArgument, "IMAGE_TOO_LARGE", "too-large"],
+    [Code.Unavailable, "NOT_READY", "starting"],
+    [Code.ResourceExhausted, "RATE_LIMITED", "overloaded"],
+    [Code.AlreadyExists, "DUPLICATE_PHOTO", "duplicate"],
+    [Code.NotFound, "NOT_FOUND", "not-found"],
+  ])("code %s with reason %s is %s", (code, reason, kind) => {
+    expect(toProblem(failure(code, reason), true)).toMatchObject({ kind });
+  });
+
+  test("a reason of another domain is not ours to read", () => {
+    expect(toProblem(failure(Code.Internal, "NO_FACE", "example.com"), true).kind).toBe("unexpected");
+  });
+
+  test("a bare UNAVAILABLE, as a proxy sends, is a service that is starting", () => {
+    expect(toProblem(new ConnectError("", Code.Unavailable), true).kind).toBe("starting");
+  });
+
+  test("the delay that the service asks for is kept", () => {
+    const thrown = new ConnectError("busy", Code.ResourceExhausted, undefined, [
+      { desc: ErrorInfoSchema, value: { reason: "OVERLOADED", domain: "twin" } },
+      { desc: RetryInfoSchema, value: { retryDelay: { seconds: 2n, nanos: 500_000_000 } } },
+    ]);
+    expect(toProblem(thrown, true)).toEqual({ kind: "overloaded", retryAfterMs: 2500 });
+  });
+
+  test("no answer at all is told apart by whether the browser is online", () => {
+    const thrown = ConnectError.from(new TypeError("Failed to fetch"));
+    expect(toProblem(thrown, true).kind).toBe("unreachable");
+    expect(toProblem(thrown, false).kind).toBe("offline");
+  });
+
+  test("a file that is no photo keeps its reason", () => {
+    expect(toProblem(new UnusableFile("heic"), true)).toEqual({ kind: "heic" });
+  });
+
+  test("a bug shows the service's own words, which hold its reference", () => {
+    expect(toProblem(new ConnectError("error 7f3a", Code.Internal), true)).toEqual({
+      kind: "unexpected",
+      detail: "error 7f3a",
+    });
+  });
+});
+
+test("only what passes by itself is waited out", () => {
+  const kinds = ["starting", "overloaded", "unreachable", "offline", "no-face", "too-large", "unexpected"] as const;
+  expect(kinds.filter((kind) => passesByItself({ kind }))).toEqual([
+    "starting",
+    "overloaded",
+    "unreachable",
+    "offline",
+  ]);
+});

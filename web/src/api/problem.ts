@@ -1,0 +1,84 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
+import { UnusableFile } from "../photo/prepare";
+
+/** What went wrong, as far as a visitor can do something different about it. */
+export type ProblemKind =
+  | "no-face"
+  | "unreadable"
+  | "too-large"
+  | "heic"
+  | "not-a-photo"
+  | "empty"
+  | "link-dropped"
+  | "face-gone"
+  | "starting"
+  | "overloaded"
+  | "unreachable"
+  | "offline"
+  | "duplicate"
+  | "not-found"
+  | "consent"
+  | "malformed"
+  | "unexpected";
+
+export interface Problem {
+  kind: ProblemKind;
+  /** How long the service asks callers to wait, ms. */
+  retryAfterMs?: number;
+  /** The service's own words, for problems that have none here. */
+  detail?: string;
+}
+
+const KIND_BY_REASON: Readonly<Record<string, ProblemKind>> = {
+  NO_FACE: "no-face",
+  UNREADABLE_IMAGE: "unreadable",
+  IMAGE_TOO_LARGE: "too-large",
+  FACE_INDEX_OUT_OF_RANGE: "face-gone",
+  INVALID_FIELD: "malformed",
+  NOT_FOUND: "not-found",
+  DUPLICATE_PHOTO: "duplicate",
+  OVERLOADED: "overloaded",
+  RATE_LIMITED: "overloaded",
+  DEPENDENCY_UNAVAILABLE: "starting",
+  NOT_READY: "starting",
+  CONSENT_MISSING: "consent",
+};
+
+const KIND_BY_CODE: Readonly<Partial<Record<Code, ProblemKind>>> = {
+  [Code.Unavailable]: "starting",
+  [Code.DeadlineExceeded]: "overloaded",
+  // Without a reason of ours, it is the transport's own refusal of a message over its limit.
+  [Code.ResourceExhausted]: "too-large",
+  [Code.NotFound]: "not-found",
+};
+
+/** Turns whatever a call threw into a problem. */
+export function toProblem(thrown: unknown, online: boolean = navigator.onLine): Problem {
+  if (thrown instanceof UnusableFile) return { kind: thrown.why };
+  // fetch throws TypeError when no answer came at all.
+  if (thrown instanceof TypeError) return { kind: online ? "unreachable" : "offline" };
+  if (!(thrown instanceof ConnectError)) return { kind: "unexpected", detail: String(thrown) };
+  if (thrown.cause instanceof TypeError) return { kind: online ? "unreachable" : "offline" };
+
+  const reason = thrown.findDetails(ErrorInfoSchema).find((info) => info.domain === "twin")?.reason ?? "";
+  const kind = KIND_BY_REASON[reason] ?? KIND_BY_CODE[thrown.code] ?? "unexpected";
+  const delay = thrown.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  return {
+    kind,
+    ...(delay && { retryAfterMs: Number(delay.seconds) * 1000 + delay.nanos / 1e6 }),
+    ...((kind === "unexpected" || kind === "malformed") && { detail: thrown.rawMessage }),
+  };
+}
+
+/** True for problems that pass by themselves, so that waiting and asking again helps. */
+export function passesByItself(problem: Problem): boolean {
+  return ["starting", "overloaded", "unreachable", "offline"].includes(problem.kind);
+}
+
+export function isCancelled(thrown: unknown): boolean {
+  return (
+    (thrown instanceof ConnectError && thrown.code === Code.Canceled) ||
+    (thrown instanceof DOMException && thrown.name === "AbortError")
+  );
+}

@@ -1,0 +1,58 @@
+import { page } from "../state/page";
+import { useStore } from "../state/store";
+import { strings } from "../strings";
+import { Announcer } from "./Announcer";
+import { Header } from "./Header";
+import { KeepSection } from "./KeepSection";
+import { ManagePanel } from "./ManagePanel";
+import { PhotoViewer } from "./PhotoViewer";
+import { QueryPhoto } from "./QueryPhoto";
+import { Stage } from "./Stage";
+import { TwinGrid } from "./TwinGrid";
+import { useIncomingPhotos } from "./useIncomingPhotos";
+import { usePlace } from "./usePlace";
+import { YourselfGrid } from "./YourselfGrid";
+
+/** The whole page: the search, or the place to remove a photo. */
+export function App() {
+  const state = useStore(page);
+  const place = usePlace();
+  const { search } = state;
+  const dragging = useIncomingPhotos(place === "search");
+  return (
+    <>
+      <a class="skip" href="#main" onClick={skipToMain}>
+        {strings.skipToMain}
+      </a>
+      <Header gallery={state.gallery} place={place} />
+      <main id="main" tabIndex={-1}>
+        {place === "manage" ? (
+          <ManagePanel removal={state.removal} />
+        ) : (
+          <>
+            <Stage search={search} gallery={state.gallery} />
+            {"found" in search && search.found && search.photo && (
+              <QueryPhoto photo={search.photo} found={search.found} chosen={search.chosen} />
+            )}
+            {search.phase === "done" && <TwinGrid twins={search.result.twins.slice(1)} />}
+            {search.phase === "done" && <YourselfGrid photos={search.result.yourself} />}
+            <KeepSection keep={state.keep} canKeep={search.phase === "done"} />
+          </>
+        )}
+      </main>
+      <PhotoViewer twin={state.viewing} />
+      <Announcer state={state} />
+      {dragging && (
+        <div class="drop-veil" aria-hidden="true">
+          {strings.start.dropHere}
+        </div>
+      )}
+    </>
+  );
+}
+
+/** The hash names the place on this page, so the skip link moves the focus itself. */
+function skipToMain(event: Event) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}

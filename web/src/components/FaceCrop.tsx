@@ -1,0 +1,86 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Face } from "@gen/twin/face/v1/face_pb";
+import { alignEyes, blend, fitWhole, type Placement } from "../photo/alignment";
+import { drawPlaced } from "../photo/draw";
+import type { PreparedPhoto } from "../photo/prepare";
+
+interface Props {
+  photo: PreparedPhoto;
+  face: Face;
+  label?: string;
+  /** The view travels from the whole photo, or from the face shown before, to this face. */
+  moves?: boolean;
+}
+
+const TRAVEL_MS = 900;
+
+/** One face of the photo with its eyes level, drawn the way the gallery's face crops are. */
+export function FaceCrop({ photo, face, label, moves = false }: Props) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const shown = useRef<Placement>(undefined);
+  const image = useImage(photo.url);
+
+  useEffect(() => {
+    const target = canvas.current;
+    const { leftEye, rightEye } = face.landmarks ?? {};
+    if (!target || !image || !leftEye || !rightEye) return;
+    let frame = 0;
+    const fitCanvas = () => {
+      const density = Math.min(devicePixelRatio, 2);
+      target.width = Math.max(1, Math.round(target.clientWidth * density));
+      target.height = Math.max(1, Math.round(target.clientHeight * density));
+    };
+    const place = (placement: Placement) => {
+      shown.current = placement;
+      drawPlaced(target, image, placement);
+    };
+    const rest = () => {
+      fitCanvas();
+      place(alignEyes(leftEye, rightEye, target));
+    };
+    const travel = () => {
+      fitCanvas();
+      const end = alignEyes(leftEye, rightEye, target);
+      const whole = { width: image.naturalWidth, height: image.naturalHeight };
+      const start = shown.current ?? fitWhole(whole, target, end.from);
+      const begin = performance.now();
+      const step = (now: number) => {
+        const t = Math.max(0, Math.min(1, (now - begin) / TRAVEL_MS));
+        place(blend(start, end, ease(t)));
+        if (t < 1) frame = requestAnimationFrame(step);
+        else frame = 0;
+      };
+      step(begin);
+    };
+    if (moves && !matchMedia("(prefers-reduced-motion: reduce)").matches) travel();
+    else rest();
+    const resized = new ResizeObserver(() => frame === 0 && rest());
+    resized.observe(target);
+    return () => {
+      cancelAnimationFrame(frame);
+      resized.disconnect();
+    };
+  }, [image, face, moves]);
+
+  return label ? (
+    <canvas ref={canvas} class="face-crop" role="img" aria-label={label} />
+  ) : (
+    <canvas ref={canvas} class="face-crop" aria-hidden="true" />
+  );
+}
+
+const ease = (t: number) => (t < 0.5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2);
+
+function useImage(url: string): HTMLImageElement | undefined {
+  const [image, setImage] = useState<HTMLImageElement>();
+  useEffect(() => {
+    let wanted = true;
+    const loading = new Image();
+    loading.onload = () => wanted && setImage(loading);
+    loading.src = url;
+    return () => {
+      wanted = false;
+    };
+  }, [url]);
+  return image;
+}

@@ -1,0 +1,23 @@
+import type { Gallery } from "../state/state";
+import { strings } from "../strings";
+import { FaceGlyph } from "./FaceGlyph";
+import type { Place } from "./usePlace";
+
+/** The name, the gallery's size, and the way to the other place. */
+export function Header({ gallery, place }: { gallery: Gallery | undefined; place: Place }) {
+  return (
+    <header class="header">
+      <a class="brand" href="#" aria-label={strings.home}>
+        <span class="brand-mark" aria-hidden="true">
+          <FaceGlyph mood="smile" />
+          <FaceGlyph mood="smile" />
+        </span>
+        {strings.name}
+      </a>
+      {gallery && <p class="gallery-count">{strings.galleryCount(gallery.faceCount)}</p>}
+      <a class="header-link" href="#manage" aria-current={place === "manage" ? "page" : undefined}>
+        {strings.manageLink}
+      </a>
+    </header>
+  );
+}

@@ -1,0 +1,41 @@
+import { openKeepPanel } from "../state/keeping";
+import type { Keep } from "../state/state";
+import { strings } from "../strings";
+import { ConsentPanel } from "./ConsentPanel";
+import { LostReceipt, ReceiptPanel } from "./Receipt";
+
+/** The offer to keep the photo, what it takes, and what comes of it. */
+export function KeepSection({ keep, canKeep }: { keep: Keep; canKeep: boolean }) {
+  if (keep.phase === "closed" && !canKeep) return null;
+  return (
+    <section class="keep" aria-labelledby="keep-title">
+      <KeepContent keep={keep} />
+    </section>
+  );
+}
+
+function KeepContent({ keep }: { keep: Keep }) {
+  switch (keep.phase) {
+    case "closed":
+      return (
+        <div class="keep-offer">
+          <div class="section-words">
+            <h2 id="keep-title" class="section-title">
+              {strings.keep.title}
+            </h2>
+            <p>{strings.keep.lead}</p>
+          </div>
+          <button type="button" class="button" onClick={() => void openKeepPanel()}>
+            {strings.keep.open}
+          </button>
+        </div>
+      );
+    case "open":
+    case "saving":
+      return <ConsentPanel keep={keep} />;
+    case "kept":
+      return <ReceiptPanel receipt={keep.receipt} />;
+    case "receipt-lost":
+      return <LostReceipt photoId={keep.photoId} />;
+  }
+}

@@ -1,0 +1,81 @@
+import { useEffect, useState } from "preact/hooks";
+import { forgetRemoval, removePhoto } from "../state/removing";
+import type { Removal } from "../state/state";
+import { strings } from "../strings";
+import { Problem } from "./Problem";
+
+/** The place to remove a kept photo with what its receipt says. */
+export function ManagePanel({ removal }: { removal: Removal }) {
+  // What an earlier visit to this place ended with is no news.
+  useEffect(() => forgetRemoval, []);
+  return (
+    <section class="manage" aria-labelledby="manage-title">
+      {removal.phase === "removed" ? <Removed removal={removal} /> : <RemoveForm removal={removal} />}
+      <a class="back" href="#">
+        {strings.manage.back}
+      </a>
+    </section>
+  );
+}
+
+function RemoveForm({ removal }: { removal: Removal }) {
+  const words = strings.manage;
+  const [photoId, setPhotoId] = useState("");
+  const [token, setToken] = useState("");
+  const removing = removal.phase === "removing";
+  const ready = photoId.trim() !== "" && token.trim() !== "" && !removing;
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (ready) void removePhoto(photoId.trim(), token.trim());
+  };
+  return (
+    <form onSubmit={submit}>
+      <h1 id="manage-title" class="display">
+        {words.title}
+      </h1>
+      <p class="lead">{words.lead}</p>
+      <Field name={words.id} value={photoId} set={setPhotoId} />
+      <Field name={words.token} value={token} set={setToken} />
+      {removal.phase === "failed" && <Problem problem={removal.problem} />}
+      <div class="actions">
+        <button type="submit" class="button button-main" disabled={!ready}>
+          {removing ? words.removing : words.remove}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Field({ name, value, set }: { name: string; value: string; set: (value: string) => void }) {
+  return (
+    <label class="form-row">
+      <span class="field-name">{name}</span>
+      <input
+        class="field mono"
+        value={value}
+        autocomplete="off"
+        autocapitalize="off"
+        spellcheck={false}
+        onInput={(event) => set(event.currentTarget.value)}
+      />
+    </label>
+  );
+}
+
+function Removed({ removal }: { removal: Extract<Removal, { phase: "removed" }> }) {
+  const words = strings.manage;
+  const { faceCount, originalRemoved } = removal;
+  return (
+    <div role="status">
+      <h1 id="manage-title" class="display">
+        {originalRemoved ? words.removed : words.pending}
+      </h1>
+      <p class="lead">{originalRemoved ? words.removedAdvice(faceCount) : words.pendingAdvice(faceCount)}</p>
+      <div class="actions">
+        <button type="button" class="button" onClick={forgetRemoval}>
+          {words.another}
+        </button>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,38 @@
+import { searchAgain, startAgain } from "../state/searching";
+import type { Gallery, Search } from "../state/state";
+import { strings } from "../strings";
+
+type Busy = Extract<Search, { phase: "reading" | "searching" }>;
+
+/** What is being done, and why it takes longer when it does. */
+export function Progress({ search, gallery }: { search: Busy; gallery: Gallery | undefined }) {
+  const waiting = search.phase === "searching" ? search.waiting : undefined;
+  if (waiting) {
+    const { title, advice } = strings.problem(waiting);
+    return (
+      <>
+        <h1 class="heading">{title}</h1>
+        <p class="lead">{advice}</p>
+        <div class="actions">
+          <button type="button" class="button" onClick={() => void searchAgain()}>
+            {strings.search.now}
+          </button>
+          <button type="button" class="button button-quiet" onClick={startAgain}>
+            {strings.search.cancel}
+          </button>
+        </div>
+      </>
+    );
+  }
+  const doing = search.phase === "reading" ? strings.search.reading : strings.search.searching(gallery?.faceCount);
+  return (
+    <>
+      <h1 class="heading">{doing}</h1>
+      <div class="actions">
+        <button type="button" class="button button-quiet" onClick={startAgain}>
+          {strings.search.cancel}
+        </button>
+      </div>
+    </>
+  );
+}

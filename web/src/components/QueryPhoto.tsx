@@ -1,0 +1,100 @@
+import type { Face } from "@gen/twin/face/v1/face_pb";
+import type { PreparedPhoto } from "../photo/prepare";
+import { searchWithFace } from "../state/searching";
+import type { FoundFaces } from "../state/state";
+import { strings } from "../strings";
+import { FaceCrop } from "./FaceCrop";
+import { qualityAdvice } from "./qualityAdvice";
+
+interface Props {
+  photo: PreparedPhoto;
+  found: FoundFaces;
+  chosen: number | undefined;
+}
+
+/** The whole photo with every face outlined; choosing one searches with it. */
+export function QueryPhoto({ photo, found, chosen }: Props) {
+  const faces = inReadingOrder(found.faces);
+  const several = faces.length > 1;
+  const advice = qualityAdvice(faces.find((face) => face.index === chosen)?.quality);
+  return (
+    <section class={`query ${found.width > found.height ? "query-wide" : ""}`} aria-labelledby="query-title">
+      <div class="section-words">
+        <h2 id="query-title" class="section-title">
+          {strings.search.found(faces.length)}
+        </h2>
+        {several && <p>{strings.search.chooseAnother}</p>}
+        {advice.map((line) => (
+          <p key={line} class="aside">
+            {line}
+          </p>
+        ))}
+        {several && <FaceStrip photo={photo} faces={faces} chosen={chosen} />}
+      </div>
+      <figure class="query-photo">
+        <img src={photo.url} alt={strings.search.yourPhoto} width={found.width} height={found.height} />
+        {faces.map((face, place) => (
+          <FaceOutline
+            key={face.index}
+            face={face}
+            found={found}
+            name={strings.face.name(place + 1, faces.length)}
+            chosen={face.index === chosen}
+          />
+        ))}
+      </figure>
+    </section>
+  );
+}
+
+interface OutlineProps {
+  face: Face;
+  found: FoundFaces;
+  name: string;
+  chosen: boolean;
+}
+
+function FaceOutline({ face, found, name, chosen }: OutlineProps) {
+  const box = face.box;
+  if (!box) return null;
+  const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(3)}%`;
+  return (
+    <button
+      type="button"
+      class="outline"
+      aria-label={name}
+      aria-pressed={chosen}
+      onClick={() => void searchWithFace(face.index)}
+      style={{
+        left: share(box.left, found.width),
+        top: share(box.top, found.height),
+        width: share(box.width, found.width),
+        height: share(box.height, found.height),
+      }}
+    />
+  );
+}
+
+/** The same faces, large enough for a finger. The outlines are the buttons for keyboards and screen readers. */
+function FaceStrip({ photo, faces, chosen }: { photo: PreparedPhoto; faces: Face[]; chosen: number | undefined }) {
+  return (
+    <ul class="strip" aria-hidden="true">
+      {faces.map((face) => (
+        <li key={face.index}>
+          <button
+            type="button"
+            tabIndex={-1}
+            class={`strip-face ${face.index === chosen ? "strip-chosen" : ""}`}
+            onClick={() => void searchWithFace(face.index)}
+          >
+            <FaceCrop photo={photo} face={face} />
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function inReadingOrder(faces: readonly Face[]): Face[] {
+  return [...faces].sort((first, second) => (first.box?.left ?? 0) - (second.box?.left ?? 0));
+}

@@ -1,0 +1,95 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { closeKeepPanel } from "../state/keeping";
+import type { Receipt } from "../state/state";
+import { strings } from "../strings";
+
+/** The receipt for a kept photo: its id, and the token that removes it, shown this once. */
+export function ReceiptPanel({ receipt }: { receipt: Receipt }) {
+  const words = strings.receipt;
+  const title = useRef<HTMLHeadingElement>(null);
+  useEffect(() => title.current?.focus(), []);
+  return (
+    <div class="receipt">
+      <h2 id="keep-title" class="section-title" ref={title} tabIndex={-1}>
+        {words.title}
+      </h2>
+      <p>{words.lead}</p>
+      <CopyField name={words.id} value={receipt.photoId} />
+      <CopyField name={words.token} value={receipt.deletionToken} />
+      <div class="actions">
+        <button type="button" class="button button-main" onClick={() => download(receipt)}>
+          {words.download}
+        </button>
+        <button type="button" class="button button-quiet" onClick={closeKeepPanel}>
+          {words.done}
+        </button>
+      </div>
+    </div>
+  );
+}
+
+/** What is left to say when the photo was kept and its receipt never arrived. */
+export function LostReceipt({ photoId }: { photoId: string }) {
+  const words = strings.receipt;
+  return (
+    <div class="receipt" role="alert">
+      <h2 id="keep-title" class="section-title">
+        {words.lost}
+      </h2>
+      <p>{words.lostAdvice}</p>
+      <CopyField name={words.id} value={photoId} />
+      <div class="actions">
+        <button type="button" class="button button-quiet" onClick={closeKeepPanel}>
+          {words.done}
+        </button>
+      </div>
+    </div>
+  );
+}
+
+function CopyField({ name, value }: { name: string; value: string }) {
+  const words = strings.receipt;
+  const [outcome, setOutcome] = useState<"copied" | "failed">();
+  const field = useRef<HTMLInputElement>(null);
+  const copy = async () => {
+    field.current?.select();
+    try {
+      await navigator.clipboard.writeText(value);
+      setOutcome("copied");
+    } catch {
+      // Over plain HTTP there is no clipboard; the text stays selected, ready to be copied by hand.
+      setOutcome("failed");
+    }
+  };
+  return (
+    <div class="copy-field">
+      <label>
+        <span class="field-name">{name}</span>
+        <input
+          ref={field}
+          class="field mono"
+          readOnly
+          value={value}
+          onFocus={(event) => event.currentTarget.select()}
+        />
+      </label>
+      <button type="button" class="button" aria-label={words.copy(name)} onClick={() => void copy()}>
+        {outcome === "copied" ? words.copied : words.copyShort}
+      </button>
+      <p class="copy-outcome aside" role="status">
+        {outcome === "failed" ? words.copyFailed : ""}
+      </p>
+    </div>
+  );
+}
+
+function download({ photoName, photoId, deletionToken }: Receipt) {
+  const address = `${location.origin}/#manage`;
+  const text = strings.receipt.file(photoName, photoId, deletionToken, address);
+  const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = strings.receipt.fileName;
+  link.click();
+  URL.revokeObjectURL(url);
+}

@@ -1,0 +1,25 @@
+import { searchAgain } from "../state/searching";
+import type { Search } from "../state/state";
+import { strings } from "../strings";
+import { ChoosePhoto } from "./ChoosePhoto";
+
+/** What went wrong with the search, and what to do. */
+export function Trouble({ search }: { search: Extract<Search, { phase: "failed" }> }) {
+  const { problem, photo } = search;
+  const { title, advice } = strings.problem(problem);
+  return (
+    <>
+      <h1 class="heading">{title}</h1>
+      <p class="lead">{advice}</p>
+      {problem.detail && <p class="aside detail">{problem.detail}</p>}
+      <div class="actions">
+        <ChoosePhoto class="button button-main">{strings.search.another}</ChoosePhoto>
+        {problem.kind === "unexpected" && photo && (
+          <button type="button" class="button button-quiet" onClick={() => void searchAgain()}>
+            {strings.search.again}
+          </button>
+        )}
+      </div>
+    </>
+  );
+}

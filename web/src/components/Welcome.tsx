@@ -1,0 +1,16 @@
+import { strings } from "../strings";
+import { ChoosePhoto } from "./ChoosePhoto";
+
+/** What the page is for, before there is a photo. */
+export function Welcome() {
+  const { start } = strings;
+  return (
+    <>
+      <h1 class="display">{start.title}</h1>
+      <p class="lead">{start.lead}</p>
+      <ChoosePhoto class="button button-main">{start.choose}</ChoosePhoto>
+      <p class="aside">{start.ways}</p>
+      <p class="aside promise">{start.promise}</p>
+    </>
+  );
+}

@@ -1,0 +1,23 @@
+import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import { strings } from "../strings";
+import { TwinCard } from "./TwinGrid";
+
+/** Photos of the visitor, who is no twin of themselves. */
+export function YourselfGrid({ photos }: { photos: readonly Twin[] }) {
+  if (photos.length === 0) return null;
+  return (
+    <section class="others yourself" aria-labelledby="yourself-title">
+      <h2 id="yourself-title" class="section-title">
+        {strings.yourself.title}
+      </h2>
+      <p>{strings.yourself.lead}</p>
+      <ul class="grid grid-small">
+        {photos.map((photo) => (
+          <li key={String(photo.match?.faceId)}>
+            <TwinCard twin={photo} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,13 @@
+import "@fontsource-variable/bricolage-grotesque/opsz.css";
+import "./styles/base.css";
+import "./styles/stage.css";
+import "./styles/photos.css";
+import "./styles/forms.css";
+import { render } from "preact";
+import { App } from "./components/App";
+import { countGallery } from "./state/gallery";
+
+const root = document.getElementById("page");
+if (!root) throw new Error("the page has no element to be shown in");
+render(<App />, root);
+void countGallery();

@@ -1,0 +1,69 @@
+import { isAccepted, sniffFormat } from "./format";
+import { planScale, type Size } from "./scale";
+
+/** A photo that is ready to be sent and shown. */
+export interface PreparedPhoto {
+  name: string;
+  /** What is sent: JPEG, PNG or WebP. */
+  bytes: Uint8Array;
+  /** A blob: address of the same bytes; revoke it when the photo is let go. */
+  url: string;
+}
+
+/** Why a file cannot be searched with, found before anything is sent. */
+export class UnusableFile extends Error {
+  constructor(readonly why: "heic" | "not-a-photo" | "empty") {
+    super(why);
+  }
+}
+
+const JPEG_QUALITY = 0.92;
+
+/** Reads a file, and scales it down when it is larger than the search needs. Throws UnusableFile. */
+export async function preparePhoto(file: File): Promise<PreparedPhoto> {
+  if (file.size === 0) throw new UnusableFile("empty");
+  const original = new Uint8Array(await file.arrayBuffer());
+  const format = sniffFormat(original);
+  if (format === "other") throw new UnusableFile("not-a-photo");
+
+  const scaled = await redraw(file, !isAccepted(format));
+  // Only some browsers can decode HEIC, and the service cannot.
+  if (!scaled && !isAccepted(format)) throw new UnusableFile("heic");
+
+  const bytes = scaled ? new Uint8Array(await scaled.arrayBuffer()) : original;
+  const type = scaled ? "image/jpeg" : `image/${format}`;
+  const blob = scaled ?? new Blob([original], { type });
+  return { name: file.name || "photo", bytes, url: URL.createObjectURL(blob) };
+}
+
+/** The photo as an upright JPEG of at most the longest side; undefined when it may stay as it is, or cannot be decoded here. */
+async function redraw(file: Blob, always: boolean): Promise<Blob | undefined> {
+  let bitmap: ImageBitmap;
+  try {
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    // The service may still read it, and names what is wrong when it cannot.
+    return undefined;
+  }
+  try {
+    const size = planScale(bitmap) ?? (always ? { width: bitmap.width, height: bitmap.height } : undefined);
+    return size && (await toJpeg(bitmap, size));
+  } finally {
+    bitmap.close();
+  }
+}
+
+async function toJpeg(bitmap: ImageBitmap, size: Size): Promise<Blob | undefined> {
+  const canvas = document.createElement("canvas");
+  canvas.width = size.width;
+  canvas.height = size.height;
+  const context = canvas.getContext("2d");
+  if (!context) return undefined;
+  // JPEG has no transparency: what shows through is white, as on paper.
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, size.width, size.height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, size.width, size.height);
+  const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/jpeg", JPEG_QUALITY));
+  return blob ?? undefined;
+}

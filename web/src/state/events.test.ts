@@ -1,0 +1,60 @@
+import { create } from "@bufbuild/protobuf";
+import { FaceResultSchema } from "@gen/twin/gateway/v1/gateway_pb";
+import { describe, expect, test } from "vitest";
+import type { PreparedPhoto } from "../photo/prepare";
+import { reduce } from "./events";
+import { initialState, type Search, type State } from "./state";
+import { createStore } from "./store";
+
+const photo = (name: string): PreparedPhoto => ({ name, bytes: new Uint8Array(), url: `blob:${name}` });
+const done = (of: PreparedPhoto, chosen: number): Search => ({
+  phase: "done",
+  photo: of,
+  chosen,
+  found: { faces: [], width: 1, height: 1 },
+  result: create(FaceResultSchema),
+});
+
+describe("the keep panel", () => {
+  const one = photo("one");
+  const asking: State = { ...initialState, search: done(one, 0), keep: { phase: "open" } };
+  const received: State["keep"] = { phase: "kept", receipt: { photoName: "one", photoId: "a", deletionToken: "b" } };
+
+  test("stays while the same face is shown", () => {
+    expect(reduce(asking, { type: "search-changed", search: done(one, 0) }).keep).toBe(asking.keep);
+  });
+
+  test("closes when another face is chosen", () => {
+    expect(reduce(asking, { type: "search-changed", search: done(one, 1) }).keep).toEqual({ phase: "closed" });
+  });
+
+  test("closes when another photo comes in", () => {
+    expect(reduce(asking, { type: "search-changed", search: done(photo("two"), 0) }).keep).toEqual({ phase: "closed" });
+    expect(reduce(asking, { type: "search-changed", search: { phase: "reading" } }).keep).toEqual({ phase: "closed" });
+  });
+
+  test("never drops a receipt, whose token is shown only once", () => {
+    const state = { ...asking, keep: received };
+    expect(reduce(state, { type: "search-changed", search: done(photo("two"), 0) }).keep).toBe(received);
+  });
+});
+
+test("events touch their own part alone", () => {
+  const gallery = { faceCount: 29, photoCount: 1 };
+  const counted = reduce(initialState, { type: "gallery-counted", gallery });
+  expect(counted).toEqual({ ...initialState, gallery });
+  const removal = { phase: "removing" } as const;
+  expect(reduce(counted, { type: "removal-changed", removal })).toEqual({ ...counted, removal });
+});
+
+test("the store tells its listeners of changes until they leave", () => {
+  const store = createStore((state: number, event: number) => state + event, 1);
+  const heard: number[] = [];
+  const leave = store.subscribe(() => heard.push(store.get()));
+  store.send(2);
+  store.send(0);
+  leave();
+  store.send(5);
+  expect(heard).toEqual([3]);
+  expect(store.get()).toBe(8);
+});

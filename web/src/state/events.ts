@@ -1,0 +1,35 @@
+import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import type { Gallery, Keep, Removal, Search, State } from "./state";
+
+/** What happened, in the page's own words. */
+export type Event =
+  | { type: "gallery-counted"; gallery: Gallery }
+  | { type: "search-changed"; search: Search }
+  | { type: "keep-changed"; keep: Keep }
+  | { type: "removal-changed"; removal: Removal }
+  | { type: "viewing-changed"; viewing: Twin | undefined };
+
+/** The state after an event. A new photo or another face closes the question whether to keep the last one. */
+export function reduce(state: State, event: Event): State {
+  switch (event.type) {
+    case "gallery-counted":
+      return { ...state, gallery: event.gallery };
+    case "search-changed":
+      return { ...state, search: event.search, keep: keepAfterSearch(state, event.search) };
+    case "keep-changed":
+      return { ...state, keep: event.keep };
+    case "removal-changed":
+      return { ...state, removal: event.removal };
+    case "viewing-changed":
+      return { ...state, viewing: event.viewing };
+  }
+}
+
+/** What was agreed to or received stays until its owner puts it away: a receipt's token is shown only once. */
+function keepAfterSearch(state: State, search: Search): Keep {
+  if (state.keep.phase !== "open") return state.keep;
+  const before = "photo" in state.search ? state.search : undefined;
+  const after = "photo" in search ? search : undefined;
+  const sameFace = before?.photo === after?.photo && before?.chosen === after?.chosen;
+  return sameFace ? state.keep : { phase: "closed" };
+}

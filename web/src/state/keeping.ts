@@ -1,0 +1,72 @@
+import { twinService } from "../api/client";
+import { fetchConsentText, type ConsentText } from "../api/consent";
+import { toProblem } from "../api/problem";
+import { newUuid } from "./uuid";
+import { countGallery } from "./gallery";
+import { page } from "./page";
+import type { Keep, KeepFor } from "./state";
+
+const SECONDS_PER_DAY = 86_400;
+const KEEP_TIMEOUT_MS = 30_000;
+
+const show = (keep: Keep) => page.send({ type: "keep-changed", keep });
+
+/** Opens the panel, with the consent text once it is here. */
+export async function openKeepPanel(): Promise<void> {
+  show({ phase: "open" });
+  try {
+    const consent = await fetchConsentText();
+    if (page.get().keep.phase === "open") show({ phase: "open", consent });
+  } catch (thrown) {
+    if (page.get().keep.phase === "open") show({ phase: "open", problem: toProblem(thrown) });
+  }
+}
+
+export function closeKeepPanel(): void {
+  show({ phase: "closed" });
+}
+
+/** One id for each photo and face, so that asking again after a lost answer cannot keep it twice. */
+let attempt = { key: "", photoId: "" };
+
+/** Keeps the photo and the chosen face, as agreed to. */
+export async function keepPhoto(consent: ConsentText, keepFor: KeepFor): Promise<void> {
+  const { search } = page.get();
+  if (search.phase !== "done") return;
+  const { photo, chosen } = search;
+  const key = `${photo.url} ${chosen}`;
+  if (attempt.key !== key) attempt = { key, photoId: newUuid() };
+  const { photoId } = attempt;
+
+  show({ phase: "saving", consent });
+  try {
+    const response = await twinService.addPhoto(
+      {
+        image: photo.bytes,
+        originalFilename: photo.name,
+        faceIndex: chosen,
+        photoId,
+        consent: {
+          policyVersion: consent.version,
+          ...(keepFor !== "forever" && { timeToLive: { seconds: BigInt(keepFor * SECONDS_PER_DAY), nanos: 0 } }),
+        },
+      },
+      { timeoutMs: KEEP_TIMEOUT_MS },
+    );
+    attempt = { key: "", photoId: "" };
+    void countGallery();
+    const saved = response.savedPhoto;
+    if (saved?.deletionToken) {
+      show({
+        phase: "kept",
+        receipt: { photoName: photo.name, photoId: saved.photoId, deletionToken: saved.deletionToken },
+      });
+    } else {
+      show({ phase: "receipt-lost", photoId: saved?.photoId || photoId });
+    }
+  } catch (thrown) {
+    const problem = toProblem(thrown);
+    const same = page.get().search === search;
+    show(same ? { phase: "open", consent, problem } : { phase: "closed" });
+  }
+}

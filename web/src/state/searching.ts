@@ -1,0 +1,92 @@
+import { twinService } from "../api/client";
+import { isCancelled, toProblem, type Problem } from "../api/problem";
+import { untilReady } from "../api/retry";
+import { preparePhoto, type PreparedPhoto } from "../photo/prepare";
+import { page } from "./page";
+import type { FoundFaces, Search } from "./state";
+
+const SEARCH_TIMEOUT_MS = 30_000;
+
+/** The search under way; a newer one cancels it, down to the model. */
+let current = new AbortController();
+
+const show = (search: Search) => page.send({ type: "search-changed", search });
+
+/** Searches with a photo's primary face, letting go of the photo before it. */
+export async function searchWithFile(file: File): Promise<void> {
+  const { signal } = startOver();
+  show({ phase: "reading" });
+  try {
+    const photo = await preparePhoto(file);
+    if (signal.aborted) return URL.revokeObjectURL(photo.url);
+    await search(photo, undefined, undefined, signal);
+  } catch (thrown) {
+    if (!signal.aborted) show({ phase: "failed", problem: toProblem(thrown) });
+  }
+}
+
+/** Searches with another face of the photo that is shown. */
+export async function searchWithFace(faceIndex: number): Promise<void> {
+  const now = page.get().search;
+  if (!("photo" in now) || !now.photo || !now.found) return;
+  if (now.phase === "done" && now.chosen === faceIndex) return;
+  current.abort();
+  current = new AbortController();
+  await search(now.photo, faceIndex, now.found, current.signal);
+}
+
+/** Runs the failed or waiting search again, now. */
+export async function searchAgain(): Promise<void> {
+  const now = page.get().search;
+  if (!("photo" in now) || !now.photo) return;
+  current.abort();
+  current = new AbortController();
+  await search(now.photo, now.chosen, now.found, current.signal);
+}
+
+/** Cancels what is under way and shows the empty page. */
+export function startAgain(): void {
+  startOver();
+  show({ phase: "idle" });
+}
+
+/** Shows a problem that was found before there was a photo. */
+export function refuse(problem: Problem): void {
+  startOver();
+  show({ phase: "failed", problem });
+}
+
+function startOver(): AbortController {
+  current.abort();
+  current = new AbortController();
+  const before = page.get().search;
+  if ("photo" in before && before.photo) URL.revokeObjectURL(before.photo.url);
+  return current;
+}
+
+async function search(
+  photo: PreparedPhoto,
+  faceIndex: number | undefined,
+  known: FoundFaces | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const under = { photo, chosen: faceIndex, ...(known && { found: known }) };
+  show({ phase: "searching", ...under });
+  const request = { image: photo.bytes, ...(faceIndex !== undefined && { faceIndex }) };
+  try {
+    const response = await untilReady(
+      () => twinService.search(request, { signal, timeoutMs: SEARCH_TIMEOUT_MS }),
+      (waiting) => !signal.aborted && show({ phase: "searching", ...under, waiting }),
+      signal,
+    );
+    if (signal.aborted) return;
+    const result = response.results[0];
+    if (!result) throw new Error("the answer holds no result");
+    const found = { faces: response.faces, width: response.imageWidth, height: response.imageHeight };
+    show({ phase: "done", photo, chosen: result.faceIndex, found, result });
+  } catch (thrown) {
+    if (signal.aborted || isCancelled(thrown)) return;
+    const { chosen, ...rest } = under;
+    show({ phase: "failed", problem: toProblem(thrown), ...rest, ...(chosen !== undefined && { chosen }) });
+  }
+}

@@ -1,0 +1,66 @@
+import type { ConsentText } from "../api/consent";
+import type { Problem } from "../api/problem";
+import type { PreparedPhoto } from "../photo/prepare";
+import type { Face } from "@gen/twin/face/v1/face_pb";
+import type { FaceResult, Twin } from "@gen/twin/gateway/v1/gateway_pb";
+
+/** Everything that the page shows; events.ts is the only way it changes. */
+export interface State {
+  gallery: Gallery | undefined;
+  search: Search;
+  keep: Keep;
+  removal: Removal;
+  /** The match whose whole photo is open. */
+  viewing: Twin | undefined;
+}
+
+export interface Gallery {
+  faceCount: number;
+  photoCount: number;
+}
+
+/** The faces of the photo, and the size of the photo that their boxes are in, px. */
+export interface FoundFaces {
+  faces: readonly Face[];
+  width: number;
+  height: number;
+}
+
+export type Search =
+  | { phase: "idle" }
+  | { phase: "reading" }
+  /** `faces` is known when another face of the same photo is being searched; `waiting` says why it takes longer. */
+  | { phase: "searching"; photo: PreparedPhoto; chosen: number | undefined; found?: FoundFaces; waiting?: Problem }
+  | { phase: "done"; photo: PreparedPhoto; chosen: number; found: FoundFaces; result: FaceResult }
+  | { phase: "failed"; problem: Problem; photo?: PreparedPhoto; chosen?: number; found?: FoundFaces };
+
+/** How long a kept photo stays, days; forever means until its owner deletes it. */
+export type KeepFor = 30 | 365 | "forever";
+
+export interface Receipt {
+  photoName: string;
+  photoId: string;
+  deletionToken: string;
+}
+
+export type Keep =
+  | { phase: "closed" }
+  | { phase: "open"; consent?: ConsentText; problem?: Problem }
+  | { phase: "saving"; consent: ConsentText }
+  | { phase: "kept"; receipt: Receipt }
+  /** It was kept, and the answer with its token was lost on the way. */
+  | { phase: "receipt-lost"; photoId: string };
+
+export type Removal =
+  | { phase: "idle" }
+  | { phase: "removing" }
+  | { phase: "removed"; faceCount: number; originalRemoved: boolean }
+  | { phase: "failed"; problem: Problem };
+
+export const initialState: State = {
+  gallery: undefined,
+  search: { phase: "idle" },
+  keep: { phase: "closed" },
+  removal: { phase: "idle" },
+  viewing: undefined,
+};

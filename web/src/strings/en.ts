@@ -1,0 +1,221 @@
+import type { Problem, ProblemKind } from "../api/problem";
+import type { KeepFor } from "../state/state";
+import { countOf, percentOf, shareOf } from "./numbers";
+
+const LANGUAGE = "en";
+const faces = (count: number) => `${countOf(count, LANGUAGE)} ${count === 1 ? "face" : "faces"}`;
+
+/** What to say about a problem: what it is, and what to do. */
+const problems: Record<ProblemKind, { title: string; advice: string }> = {
+  "no-face": {
+    title: "No face in this photo",
+    advice: "Try one where the face is lit, in focus and looking towards the camera.",
+  },
+  unreadable: {
+    title: "This photo cannot be read",
+    advice: "The file may be damaged or cut short. Try another copy, or save it again as a JPEG.",
+  },
+  "too-large": {
+    title: "This photo is too large",
+    advice: "Crop it around the face, or save it smaller, and try again.",
+  },
+  heic: {
+    title: "This browser cannot open HEIC photos",
+    advice: "Save it as a JPEG first. On an iPhone: Settings, Camera, Formats, Most Compatible.",
+  },
+  "not-a-photo": {
+    title: "This is not a photo",
+    advice: "JPEG, PNG and WebP files work.",
+  },
+  empty: {
+    title: "This file is empty",
+    advice: "It may not have finished downloading. Try another copy.",
+  },
+  "link-dropped": {
+    title: "That was a link, not a photo",
+    advice: "Save the picture to this device first, then drop the file. Addresses are never fetched for you.",
+  },
+  "face-gone": {
+    title: "That face was not found again",
+    advice: "Choose another face in the photo.",
+  },
+  starting: {
+    title: "The service is starting",
+    advice: "Your photo is safe here on this page. It is searched as soon as the service is ready.",
+  },
+  overloaded: {
+    title: "Many people are searching just now",
+    advice: "Your photo is next in a moment. You need not do anything.",
+  },
+  unreachable: {
+    title: "The service does not answer",
+    advice: "It may be restarting. This page keeps trying by itself.",
+  },
+  offline: {
+    title: "You are offline",
+    advice: "The search goes on by itself when your connection is back.",
+  },
+  duplicate: {
+    title: "This photo is already in the gallery",
+    advice: "The same file is kept only once. If you kept it earlier, the receipt you got then still removes it.",
+  },
+  "not-found": {
+    title: "No photo has this id and token",
+    advice: "Check that both were copied whole. A photo that was removed, or has run out, is not found either.",
+  },
+  consent: {
+    title: "Your agreement did not arrive",
+    advice: "Close this panel, open it again and tick the box once more.",
+  },
+  malformed: {
+    title: "Something here is not complete",
+    advice: "Copy the id and the token whole from the receipt, with nothing before or after them.",
+  },
+  unexpected: {
+    title: "Something went wrong",
+    advice: "Try again. If it happens again, tell whoever runs this service.",
+  },
+};
+
+/** The page in English. Another language is another file of this shape. */
+export const en = {
+  language: LANGUAGE,
+  name: "Find Your Twin",
+  skipToMain: "Skip to the search",
+  home: "Find Your Twin, start page",
+  manageLink: "Your photos",
+  galleryCount: (count: number) => `${faces(count)} in the gallery`,
+
+  start: {
+    title: "Who looks like you?",
+    lead: "Give it a face. See whose comes closest.",
+    choose: "Choose a photo",
+    ways: "or drop one anywhere, or paste it",
+    promise: "Your photo is searched with, then forgotten, unless you choose to keep it here.",
+    dropHere: "Drop to search",
+    zone: "Your photo",
+    zoneAction: "Choose a photo to search with",
+    zoneTwin: "Your twin",
+  },
+
+  search: {
+    reading: "Reading your photo",
+    searching: (count: number | undefined) =>
+      count === undefined ? "Looking for your twin" : `Looking through ${faces(count)}`,
+    cancel: "Cancel",
+    again: "Try again",
+    now: "Try now",
+    another: "Try another photo",
+    yourPhoto: "Your photo",
+    found: (count: number) => (count === 1 ? "One face" : `${faces(count)} in your photo`),
+    chooseAnother: "Choose another face to see its twin.",
+    announce: (percent: number, person: string) => `Found: ${person || "the closest face"}, ${percent} percent alike.`,
+    announceNone: "No other face to compare with.",
+  },
+
+  face: {
+    name: (place: number, count: number) => (count === 1 ? "The face in your photo" : `Face ${place} of ${count}`),
+    chosen: "chosen",
+    yours: "Your face, from your photo",
+    twin: (person: string) => (person ? `${person}, your twin` : "Your twin in the gallery"),
+    other: (person: string) => person || "Someone in the gallery",
+    unnamed: "No name known",
+  },
+
+  verdict: {
+    heading: (person: string) => person || "Someone without a name",
+    percent: (percent: number) => percentOf(percent),
+    alike: "alike",
+    words: (percent: number) => {
+      if (percent >= 85) return "Uncanny.";
+      if (percent >= 65) return "A strong likeness.";
+      if (percent >= 45) return "A fair likeness.";
+      if (percent >= 25) return "A faint likeness.";
+      return "The closest here, though not close.";
+    },
+    share: (percentile: number, count: number | undefined) => {
+      const share = shareOf(percentile, LANGUAGE);
+      return count === undefined ? `Closer than ${share} of the gallery` : `Closer than ${share} of ${faces(count)}`;
+    },
+    none: "Nobody else yet",
+    noneAdvice: "The gallery holds no other face to compare with. Keep your photo, and the next visitor has one.",
+    onlyYou: "Only you so far",
+    onlyYouAdvice: "The gallery holds your own photos, and nobody else who could be your twin.",
+  },
+
+  others: {
+    title: "Others who come close",
+    percent: (percent: number) => `${percentOf(percent)} %`,
+    open: (person: string) => (person ? `Open the photo of ${person}` : "Open the photo"),
+  },
+
+  yourself: {
+    title: "Photos that look to be of you",
+    lead: "Too alike for a twin, so they are kept apart.",
+  },
+
+  quality: {
+    tooSmall: "The face is small in the photo; one taken from closer tells more.",
+    blurred: "The face is a little blurred.",
+    tooDark: "The face is dark; more light helps.",
+    tooBright: "The face is very bright; softer light helps.",
+    turnedAway: "The face is turned away; looking at the camera helps.",
+    unsure: "It may not be a face at all.",
+  },
+
+  keep: {
+    title: "Keep my photo",
+    lead: "Let others find their twin in you. You get a receipt that removes it at any time.",
+    open: "Keep my photo here",
+    loading: "Fetching what you would agree to",
+    howLong: "For how long",
+    period: (period: KeepFor) => (period === "forever" ? "Until I delete it" : period === 30 ? "30 days" : "One year"),
+    agree: "I have read this and agree",
+    confirm: "Keep it",
+    saving: "Keeping your photo",
+    cancel: "Not now",
+    policy: (version: string) => `Version ${version}`,
+  },
+
+  receipt: {
+    title: "Kept. This is your receipt",
+    lead: "The token is shown this once. Whoever holds it can remove the photo, so save it now.",
+    photo: "Photo",
+    id: "Photo id",
+    token: "Deletion token",
+    copy: (what: string) => `Copy ${what.toLowerCase()}`,
+    copyShort: "Copy",
+    copied: "Copied",
+    copyFailed: "Could not copy. Select the text instead.",
+    download: "Download receipt",
+    fileName: "find-your-twin-receipt.txt",
+    file: (name: string, id: string, token: string, address: string) =>
+      `Find Your Twin: receipt for a kept photo\n\nPhoto: ${name}\nPhoto id: ${id}\nDeletion token: ${token}\n\nRemove the photo at ${address}\n`,
+    done: "I have saved it",
+    lost: "Your photo was kept, but the receipt was lost on the way",
+    lostAdvice: "Its token cannot be shown again. Give this id to whoever runs the service to have it removed.",
+  },
+
+  manage: {
+    title: "Remove a photo",
+    lead: "Every photo that was kept here can be removed with the id and the token on its receipt.",
+    id: "Photo id",
+    token: "Deletion token",
+    remove: "Remove this photo",
+    removing: "Removing",
+    removed: "Removed",
+    removedAdvice: (count: number) =>
+      `The photo and its ${faces(count)} are gone from the gallery, and the original has been deleted.`,
+    pending: "Removed from the gallery",
+    pendingAdvice: (count: number) =>
+      `Nothing shows the photo or its ${faces(count)} any more. The original file is still being deleted, and that is retried until it is done.`,
+    another: "Remove another photo",
+    back: "Back to the search",
+  },
+
+  viewer: { close: "Close", photoOf: (person: string) => (person ? `The photo of ${person}` : "The photo") },
+
+  problem: (problem: Problem) => problems[problem.kind],
+};
+
+export type Strings = typeof en;

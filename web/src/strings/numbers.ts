@@ -1,0 +1,15 @@
+/** A count as people write it: 12,345. */
+export function countOf(count: number, language: string): string {
+  return new Intl.NumberFormat(language).format(count);
+}
+
+/** A percentage, 0..100, as a whole number; never 100, since no likeness is sure. */
+export function percentOf(percent: number): string {
+  return String(Math.max(0, Math.min(99, Math.round(percent))));
+}
+
+/** A share, 0..1, as a percentage with one decimal. It is rounded down: "closer than 99.9 %" must be true. */
+export function shareOf(share: number, language: string): string {
+  const tenths = Math.floor(Math.max(0, Math.min(1, share)) * 1000 + 1e-6) / 10;
+  return `${new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(tenths)} %`;
+}

@@ -1,0 +1,38 @@
+import { describe, expect, test } from "vitest";
+import { en } from "./en";
+
+describe("numbers", () => {
+  test("the share of the gallery is rounded down, so that it is never more than the truth", () => {
+    expect(en.verdict.share(0.99799, 12345)).toBe("Closer than 99.7 % of 12,345 faces");
+    expect(en.verdict.share(0.965, 29)).toBe("Closer than 96.5 % of 29 faces");
+    expect(en.verdict.share(1, 1)).toBe("Closer than 100 % of 1 face");
+  });
+
+  test("the share needs no count", () => {
+    expect(en.verdict.share(0.5, undefined)).toBe("Closer than 50 % of the gallery");
+  });
+
+  test("a likeness is a whole number below 100", () => {
+    expect([-1, 0.4, 37.5, 99.9].map(en.verdict.percent)).toEqual(["0", "0", "38", "99"]);
+  });
+});
+
+test("a weak likeness is called weak", () => {
+  expect(en.verdict.words(3)).toMatch(/not close/);
+  expect(en.verdict.words(90)).toBe("Uncanny.");
+});
+
+test("every problem says what it is and what to do", () => {
+  for (const kind of ["no-face", "unreadable", "too-large", "heic", "starting", "overloaded", "offline"] as const) {
+    const { title, advice } = en.problem({ kind });
+    expect(title).not.toBe("");
+    expect(advice).not.toBe("");
+  }
+});
+
+test("the receipt file holds what deletes the photo", () => {
+  const file = en.receipt.file("me.jpg", "id-1", "token-2", "http://localhost/#manage");
+  expect(file).toContain("Photo id: id-1\n");
+  expect(file).toContain("Deletion token: token-2\n");
+  expect(file).toContain("http://localhost/#manage");
+});

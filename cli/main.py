@@ -1,6 +1,172 @@
-"""The ``twin`` command."""
+"""The ``twin`` command: what it takes, and which part does it."""
+
+import argparse
+import importlib.metadata
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.errors import CommandError
+from cli.settings import ClientSettings
+from runtime.errors import StartupError, TwinError
+from runtime.names import DEFAULT_GALLERY, check_gallery_name
+from runtime.settings import load_settings
+
+Command = Callable[[argparse.Namespace, ClientSettings, Console], int]
 
 
-def main() -> int:
-    """Runs the command."""
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0 done, 1 it could not be done (one line says why), 2 bad usage."""
+    chosen = _parser().parse_args(arguments)
+    command: Command = chosen.run
+    try:
+        return command(chosen, load_settings(ClientSettings), Console())
+    except (CommandError, StartupError, TwinError) as error:
+        print(f"twin: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("twin: stopped", file=sys.stderr)
+        return 130
+
+
+def _demo(chosen: argparse.Namespace, settings: ClientSettings, _console: Console) -> int:
+    from cli import demo
+
+    return demo.check(settings) if chosen.check else demo.demo(settings)
+
+
+def _serve(chosen: argparse.Namespace, settings: ClientSettings, _console: Console) -> int:
+    from cli.serve import serve
+
+    return serve(chosen.service, settings)
+
+
+def _import(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.import_photos import ImportOptions, import_photos
+
+    if chosen.source.startswith("drive:"):
+        raise CommandError("this version imports local folders; photos in Google Drive come with a later one")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    options = ImportOptions(
+        folder=Path(chosen.source).expanduser(),
+        gallery=check_gallery_name(chosen.gallery),
+        collection=chosen.collection,
+        all_faces=chosen.all_faces,
+        person_from_folder=chosen.person_from_folder,
+        report=chosen.report or settings.data_path("imports", f"{stamp}-skipped.csv"),
+    )
+    return import_photos(options, settings, console)
+
+
+def _search(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.search import SearchOptions, search
+
+    options = SearchOptions(
+        photo=chosen.photo,
+        gallery=check_gallery_name(chosen.gallery),
+        limit=chosen.limit,
+        mode=chosen.mode,
+        face_index=chosen.face,
+        all_faces=chosen.all_faces,
+        min_similarity=chosen.min_similarity,
+        as_json=chosen.json,
+    )
+    return search(options, settings, console)
+
+
+def _compare(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.search import compare
+
+    return compare(chosen.first, chosen.second, settings, console)
+
+
+def _models_list(_chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.models import list_models
+
+    return list_models(settings, console)
+
+
+def _models_pull(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.models import pull_models
+
+    return pull_models(chosen.pack or settings.model_pack, chosen.accept_license, settings, console)
+
+
+def _models_verify(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.models import verify_models
+
+    return verify_models(chosen.pack or settings.model_pack, settings, console)
+
+
+def _doctor(_chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.doctor import doctor
+
+    return doctor(settings, console)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="twin",
+        description="Finds the faces that look alike.",
+        epilog="Settings come from the environment (TWIN_DATA_DIR, TWIN_GATEWAY_TARGET, ...): see docs/operator.md.",
+    )
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("find-your-twin"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="run everything here, with a gallery to search")
+    demo.add_argument(
+        "--check", action="store_true", help="search once as the page does, print the best twin, and exit"
+    )
+    demo.set_defaults(run=_demo)
+
+    serve = commands.add_parser("serve", help="run one service, or all of them")
+    serve.add_argument("service", choices=("embedder", "vectorstore", "gateway", "all"))
+    serve.set_defaults(run=_serve)
+
+    importing = commands.add_parser("import", help="add every photo of a folder to a gallery; run it again to go on")
+    importing.add_argument("source", metavar="FOLDER")
+    importing.add_argument("--gallery", default=DEFAULT_GALLERY, help="made when there is none of that name")
+    importing.add_argument("--collection", default="", help="free text that is shown with each match")
+    importing.add_argument("--all-faces", action="store_true", help="every face of a photo, not the primary one alone")
+    importing.add_argument(
+        "--person-from-folder", action="store_true", help="each photo's folder is named after the person in it"
+    )
+    importing.add_argument("--report", type=Path, metavar="FILE", help="where to write what was skipped, as CSV")
+    importing.set_defaults(run=_import)
+
+    search = commands.add_parser("search", help="who looks most like the person in a photo")
+    search.add_argument("photo", type=Path)
+    search.add_argument("--gallery", default=DEFAULT_GALLERY)
+    search.add_argument("--limit", type=int, default=15)
+    search.add_argument("--mode", choices=("lookalike", "same-person", "nearest"), default="lookalike")
+    which = search.add_mutually_exclusive_group()
+    which.add_argument("--face", type=int, metavar="N", help="the face to search for, counted from 0, largest first")
+    which.add_argument("--all-faces", action="store_true", help="search for every face of the photo")
+    search.add_argument("--min-similarity", type=float, metavar="COSINE")
+    search.add_argument("--json", action="store_true", help="the whole answer, as JSON")
+    search.set_defaults(run=_search)
+
+    compare = commands.add_parser("compare", help="how alike the faces of two photos are")
+    compare.add_argument("first", type=Path)
+    compare.add_argument("second", type=Path)
+    compare.set_defaults(run=_compare)
+
+    models = commands.add_parser("models", help="the model packs").add_subparsers(required=True, metavar="ACTION")
+    models.add_parser("list", help="every pack, with its state and licence").set_defaults(run=_models_list)
+    pull = models.add_parser("pull", help="bring a pack; nothing happens when it is there and intact")
+    pull.add_argument("pack", nargs="?", help="TWIN_MODEL_PACK when left out")
+    pull.add_argument("--accept-license", action="store_true", help="accept the terms of the pack's weights")
+    pull.set_defaults(run=_models_pull)
+    verify = models.add_parser("verify", help="check every file of a pack against its SHA-256")
+    verify.add_argument("pack", nargs="?", help="TWIN_MODEL_PACK when left out")
+    verify.set_defaults(run=_models_verify)
+
+    commands.add_parser("doctor", help="what is missing here, and how to get it").set_defaults(run=_doctor)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

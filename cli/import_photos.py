@@ -1,0 +1,221 @@
+"""``twin import``: every photo of a folder into a gallery.
+
+It can be stopped and started again at any moment: a photo's id follows from its gallery and its bytes, so what is there
+already is answered as such, before any work is done on it.
+"""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+import grpc.aio
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from twin.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
+
+from cli.errors import CommandError, in_words
+from cli.import_report import ImportReport, Outcome
+from cli.settings import ClientSettings
+from cli.walk import photos_under
+from runtime.channels import open_channel
+from runtime.status import error_info, retry_delay_s, status_from_rpc_error
+
+# Photos under way at once: enough to keep the embedder busy while others travel.
+_WORKERS: Final = 6
+_CALL_TIMEOUT_S: Final = 60.0
+_MAX_IMAGE_BYTES: Final = 20 * 2**20
+# How often one photo is tried while the service is busy or away: with the delays below, for about five minutes.
+_MAX_TRIES: Final = 40
+_FIRST_DELAY_S: Final = 0.5
+_LONGEST_DELAY_S: Final = 8.0
+# What passes by itself when one waits.
+_PASSING: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+)
+# What is wrong with one photo, and no reason to stop the others ...
+_ABOUT_THE_PHOTO: Final = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.INTERNAL,
+    }
+)
+# ... unless every other photo would meet the same.
+_ABOUT_THE_SETTING: Final = frozenset({"MODEL_MISMATCH", "CONSENT_MISSING"})
+_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "find-your-twin/import")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What to import, and where to."""
+
+    folder: Path
+    gallery: str
+    collection: str
+    all_faces: bool
+    # Each photo's folder is named after the person in it.
+    person_from_folder: bool
+    report: Path
+
+
+def photo_id_of(gallery: str, image: bytes) -> str:
+    """Returns the id that these bytes always have in this gallery."""
+    return str(uuid.uuid5(_NAMESPACE, f"{gallery}/{hashlib.sha256(image).hexdigest()}"))
+
+
+def import_photos(options: ImportOptions, settings: ClientSettings, console: Console) -> int:
+    """Imports the folder, showing its progress; returns 0 when every photo is in the gallery, 1 when some were skipped.
+
+    Raises CommandError when the folder cannot be read or the services cannot be reached.
+    """
+    if not options.folder.is_dir():
+        raise CommandError(f"{options.folder} is no folder")
+    photos = list(photos_under(options.folder))
+    if not photos:
+        raise CommandError(f"{options.folder} holds no photos (.jpg, .jpeg, .png, .webp)")
+    report = ImportReport(options.report)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+    )
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("Importing", total=len(photos))
+            asyncio.run(_Import(options, settings, report, lambda: progress.advance(task)).run(iter(photos)))
+    finally:
+        report.close()
+        _tell(report, console)
+    return 1 if report.counts[Outcome.SKIPPED] else 0
+
+
+def _tell(report: ImportReport, console: Console) -> None:
+    counts = report.counts
+    console.print(
+        f"{counts[Outcome.ADDED]} photos added ({report.face_count} faces), "
+        f"{counts[Outcome.UNCHANGED]} already there, {counts[Outcome.SKIPPED]} skipped."
+    )
+    if counts[Outcome.SKIPPED]:
+        console.print(f"What was skipped, and why: {report.path}", soft_wrap=True)
+
+
+class _Import:
+    """A fixed number of workers that take photos from one walk, so that memory does not grow with the folder."""
+
+    def __init__(
+        self, options: ImportOptions, settings: ClientSettings, report: ImportReport, step: Callable[[], None]
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._report = report
+        self._step = step
+
+    async def run(self, photos: Iterator[Path]) -> None:
+        target = self._settings.target("gateway")
+        async with open_channel(target, max_message_bytes=self._settings.max_message_bytes) as channel:
+            stub = gateway_pb2_grpc.TwinServiceStub(channel)
+            try:
+                await _ensure_gallery(self._options.gallery, stub, self._settings)
+                workers = [asyncio.create_task(self._work(photos, stub)) for _ in range(_WORKERS)]
+                try:
+                    await asyncio.gather(*workers)
+                finally:
+                    for worker in workers:
+                        worker.cancel()
+            except grpc.RpcError as error:
+                raise CommandError(in_words(error, target)) from error
+
+    async def _work(self, photos: Iterator[Path], stub: gateway_pb2_grpc.TwinServiceAsyncStub) -> None:
+        for photo in photos:
+            await self._import_one(photo, stub)
+            self._step()
+
+    async def _import_one(self, photo: Path, stub: gateway_pb2_grpc.TwinServiceAsyncStub) -> None:
+        try:
+            image = await asyncio.to_thread(_read, photo)
+        except OSError as error:
+            self._report.skipped(photo, "UNREADABLE_FILE", error.strerror or str(error))
+            return
+        if image is None:
+            self._report.skipped(photo, "IMAGE_TOO_LARGE", f"more than {_MAX_IMAGE_BYTES:,} bytes")
+            return
+        try:
+            answer = await self._add(photo, image, stub)
+        except grpc.RpcError as error:
+            if not _is_the_photos_fault(error):
+                raise
+            self._report.skipped_by(photo, error)
+            return
+        if answer.already_present:
+            self._report.unchanged()
+        else:
+            self._report.added(len(answer.faces))
+
+    async def _add(
+        self, photo: Path, image: bytes, stub: gateway_pb2_grpc.TwinServiceAsyncStub
+    ) -> gateway_pb2.AddPhotoResponse:
+        """Adds one photo, coming back for as long as the service says that it is busy or away."""
+        options = self._options
+        request = gateway_pb2.AddPhotoRequest(
+            gallery=options.gallery,
+            image=image,
+            original_filename=photo.name,
+            person=photo.parent.name if options.person_from_folder else "",
+            collection=options.collection,
+            photo_id=photo_id_of(options.gallery, image),
+            all_faces=options.all_faces,
+        )
+        delay_s = _FIRST_DELAY_S
+        for tries_left in reversed(range(_MAX_TRIES)):
+            try:
+                return await stub.AddPhoto(
+                    request, timeout=_CALL_TIMEOUT_S, metadata=self._settings.admin_metadata(), wait_for_ready=False
+                )
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _PASSING or not tries_left:
+                    raise
+                await asyncio.sleep(max(delay_s, retry_delay_s(status_from_rpc_error(error)) or 0))
+            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+        raise AssertionError("the last try either answers or raises")
+
+
+def _read(photo: Path) -> bytes | None:
+    """Returns the photo's bytes, or None, without reading it, when it is larger than any service takes."""
+    return photo.read_bytes() if photo.stat().st_size <= _MAX_IMAGE_BYTES else None
+
+
+def _is_the_photos_fault(error: grpc.RpcError) -> bool:
+    info = error_info(status_from_rpc_error(error))
+    return error.code() in _ABOUT_THE_PHOTO and (info is None or info.reason not in _ABOUT_THE_SETTING)
+
+
+async def _ensure_gallery(gallery: str, stub: gateway_pb2_grpc.TwinServiceAsyncStub, settings: ClientSettings) -> None:
+    """Makes the gallery, bound to the model that the embedder serves, when there is none of that name."""
+    try:
+        await stub.GetStats(gateway_pb2.GetStatsRequest(gallery=gallery), timeout=_CALL_TIMEOUT_S)
+        return
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+    limit = settings.max_message_bytes
+    async with open_channel(settings.target("embedder"), max_message_bytes=limit) as channel:
+        model = await embedder_pb2_grpc.EmbedderServiceStub(channel).GetModel(
+            embedder_pb2.GetModelRequest(), timeout=_CALL_TIMEOUT_S
+        )
+    async with open_channel(settings.target("vectorstore"), max_message_bytes=limit) as channel:
+        await vectorstore_pb2_grpc.VectorStoreServiceStub(channel).CreateGallery(
+            vectorstore_pb2.CreateGalleryRequest(
+                name=gallery, model_id=model.model_id, dimension=model.dimension, calibration=model.calibration
+            ),
+            timeout=_CALL_TIMEOUT_S,
+        )

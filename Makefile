@@ -1,0 +1,87 @@
+# Every target sets up first what it needs; a second run finds it done.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# Models and state live in the home folder unless TWIN_MODELS_DIR and TWIN_DATA_DIR say otherwise.
+BIN := .venv/bin
+STAMPS := .stamps
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/tsconfig.json
+
+.PHONY: help setup demo test bench check lint types contracts unit web-test browser-deps format generate lock screenshots clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: $(STAMPS)/python $(STAMPS)/web models ## The virtual environment, the model pack and the page
+
+demo: setup ## Everything on this machine, with a gallery to search, until Ctrl-C
+	@exec $(BIN)/twin demo
+
+test: setup browser-deps check web-test unit ## Lint, types, contracts, and every test
+
+check: lint types contracts ## Lint, types and contracts alone
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	cd web && npm run --silent format:check
+
+types: setup
+	$(BIN)/mypy
+	cd web && npm run --silent types
+
+contracts: setup
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	tools/check-breaking
+	tools/check-generated
+
+unit: setup
+	$(BIN)/pytest
+
+web-test: setup
+	cd web && npm test --silent
+
+browser-deps: ## Chromium, which the browser tests drive
+	@tools/install-chromium
+
+bench: setup ## Ours beside the peers, in one run
+	$(BIN)/python -m benchmarks
+
+format: setup ## Formats Python, protos and the page's sources
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/buf format --write
+	cd web && npm run --silent format
+
+generate: setup ## Writes the stubs from the protos
+	tools/generate
+
+lock: setup ## Writes requirements.txt from pyproject.toml
+	tools/lock
+
+screenshots: setup browser-deps ## The pictures in docs/images, taken from a demo of their own
+	$(BIN)/python -m tools.screenshots
+
+clean: ## Everything that was made here; models and state in the home folder stay
+	rm -rf .venv $(STAMPS) web/node_modules web/dist
+
+.PHONY: models
+models: $(STAMPS)/python
+	@$(BIN)/twin models pull starter >$(STAMPS)/models.log 2>&1 || { cat $(STAMPS)/models.log; exit 1; }
+
+$(STAMPS)/python: requirements.txt requirements-uv.txt pyproject.toml tools/make-venv
+	tools/make-venv
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/npm: web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo "Node 20.19 or later, with npm, is needed for the page."; exit 1; }
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/web: $(STAMPS)/npm $(WEB_SOURCES)
+	cd web && npm run --silent build
+	@mkdir -p $(STAMPS) && touch $@

@@ -1,0 +1,1 @@
+"""Images in, faces and vectors out: decode → detect → choose → align → embed, one file each."""

@@ -1,0 +1,146 @@
+"""What a pack's manifest.toml says, read and written."""
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.errors import StartupError
+
+MANIFEST_NAME: Final = "manifest.toml"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a model's cosines mean; the fields are those of twin.face.v1.Calibration."""
+
+    same_person_similarity: float
+    duplicate_similarity: float
+    percent_slope: float
+    percent_midpoint: float
+
+
+GENERAL_CALIBRATION: Final = Calibration(
+    # For recognizers that were not measured here: cautious, so that two people are seldom taken for one.
+    same_person_similarity=0.6,
+    duplicate_similarity=0.97,
+    percent_slope=10.0,
+    percent_midpoint=0.45,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFile:
+    """One network of a pack: the file that runs, the original it was made from, and how pixels are fed to it."""
+
+    file: str
+    sha256: str
+    source: str
+    source_sha256: str
+    mean: float
+    scale: float
+    channel_order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole pack."""
+
+    name: str
+    license: str
+    dimension: int
+    calibration: Calibration
+    detector: NetworkFile
+    recognizer: NetworkFile
+    photos: tuple[tuple[str, str], ...] = ()
+    """Further files: path within the pack, SHA-256."""
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """Every file that the pack must hold: path within the pack, SHA-256."""
+        networks = (self.detector, self.recognizer)
+        run = tuple((network.file, network.sha256) for network in networks)
+        sources = tuple((network.source, network.source_sha256) for network in networks)
+        return tuple(dict.fromkeys((*run, *sources, *self.photos)))
+
+
+def read_manifest(path: Path, pack: str) -> Manifest:
+    """Reads and checks a manifest; raises StartupError with one line that says what to do."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return manifest_from_table(table)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise StartupError(f"{path} is damaged; run: twin models pull {pack}") from error
+
+
+def manifest_from_table(table: dict[str, Any]) -> Manifest:
+    """Builds a manifest from parsed TOML; raises KeyError, TypeError or ValueError for what is missing or wrong."""
+    calibration = Calibration(**{key: float(value) for key, value in table["calibration"].items()})
+    photos = tuple((_inside(photo["file"]), _digest(photo["sha256"])) for photo in table.get("photo", ()))
+    return Manifest(
+        name=str(table["name"]),
+        license=str(table["license"]),
+        dimension=int(table["dimension"]),
+        calibration=calibration,
+        detector=_network(table["detector"]),
+        recognizer=_network(table["recognizer"]),
+        photos=photos,
+    )
+
+
+def _network(table: dict[str, Any]) -> NetworkFile:
+    if table["channel_order"] not in ("BGR", "RGB"):
+        raise ValueError("channel_order is BGR or RGB")
+    if float(table["scale"]) <= 0:
+        raise ValueError("scale is over 0")
+    return NetworkFile(
+        file=_inside(table["file"]),
+        sha256=_digest(table["sha256"]),
+        source=_inside(table["source"]),
+        source_sha256=_digest(table["source_sha256"]),
+        mean=float(table["mean"]),
+        scale=float(table["scale"]),
+        channel_order=table["channel_order"],
+    )
+
+
+def _inside(text: str) -> str:
+    path = Path(text)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{text} leaves the pack's folder")
+    return text
+
+
+def _digest(text: str) -> str:
+    if not _SHA256.fullmatch(text):
+        raise ValueError(f"{text} is no SHA-256")
+    return text
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Writes a manifest as TOML; read_manifest gives the same back."""
+    lines = [
+        "# Written by `twin models pull`.",
+        f"name = {_quoted(manifest.name)}",
+        f"license = {_quoted(manifest.license)}",
+        f"dimension = {manifest.dimension}",
+        "",
+        "[calibration]",
+        *(f"{field} = {getattr(manifest.calibration, field)}" for field in Calibration.__slots__),
+    ]
+    for title, network in (("detector", manifest.detector), ("recognizer", manifest.recognizer)):
+        lines += ["", f"[{title}]"]
+        for field in NetworkFile.__slots__:
+            value = getattr(network, field)
+            lines.append(f"{field} = {_quoted(value) if isinstance(value, str) else value}")
+    for file, sha256 in manifest.photos:
+        lines += ["", "[[photo]]", f"file = {_quoted(file)}", f"sha256 = {_quoted(sha256)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A JSON string is a TOML basic string, for all that JSON escapes."""
+    return json.dumps(text)

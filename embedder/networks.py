@@ -1,0 +1,36 @@
+"""What a step asks of a neural network, whatever runs it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from embedder.faces import Floats, Pixels
+from embedder.opencv import cv2
+
+
+class Network(Protocol):
+    """One network, ready to run; calls from several threads at once are allowed."""
+
+    def run(self, batch: Floats) -> list[Floats]:
+        """Runs a batch (n, 3, H, W) float32 and returns the outputs in the graph's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """How pixels become network input: (pixel − mean) / scale, in this channel order."""
+
+    mean: float
+    scale: float
+    channel_order: str
+    """"BGR" or "RGB"."""
+
+
+def to_batch(images: Sequence[Pixels], rule: Normalization) -> Floats:
+    """Stacks images (H, W, 3) uint8 BGR of one size into (n, 3, H, W) float32, normalized, channels in order."""
+    mean = (rule.mean, rule.mean, rule.mean)
+    batch = cv2.dnn.blobFromImages(
+        list(images), scalefactor=1.0 / rule.scale, mean=mean, swapRB=rule.channel_order == "RGB"
+    )
+    return np.asarray(batch, np.float32)

@@ -1,0 +1,95 @@
+"""EmbedderService on the wire: translates, and leaves the work to the steps."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc.aio
+from twin.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+
+from embedder.admission import Caller
+from embedder.convert import to_embed_response, to_model_response, to_selection
+from embedder.engine import Engine
+from embedder.enroll import Enrolment
+from embedder.faces import AnalyzedImage, Selection
+from embedder.streams import as_finished
+from runtime.errors import InvalidField
+from runtime.interceptor import status_of
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
+    """Serves once the engine is loaded; until then the interceptor answers for it."""
+
+    def __init__(
+        self, engine: Callable[[], Engine], open_enrolment: Callable[[Context], Enrolment], *, stream_in_flight: int
+    ) -> None:
+        """open_enrolment makes the link of one Enroll call to the vector store."""
+        self._engine = engine
+        self._open_enrolment = open_enrolment
+        self._stream_in_flight = stream_in_flight
+
+    async def Embed(  # noqa: N802 - the stubs describe the synchronous API, and gRPC's names
+        self, request: embedder_pb2.EmbedRequest, context: Context
+    ) -> embedder_pb2.EmbedResponse:
+        """Handles one image; refuses at once when the queue is full."""
+        engine = self._engine()
+        selection = to_selection(request)
+        caller = Caller(context.time_remaining())
+        data = request.image
+        analyzed = await engine.admission.run_or_refuse(
+            lambda checkpoint: engine.model.pipeline.run(data, selection, checkpoint), caller
+        )
+        return to_embed_response(analyzed, engine.model.pack.model_id)
+
+    async def EmbedStream(  # noqa: N802
+        self, request_iterator: AsyncIterator[embedder_pb2.EmbedStreamRequest], context: Context
+    ) -> AsyncIterator[embedder_pb2.EmbedStreamResponse]:
+        """Handles many images; a bad one fails only its own answer."""
+        engine = self._engine()
+
+        async def answer(request: embedder_pb2.EmbedStreamRequest) -> embedder_pb2.EmbedStreamResponse:
+            try:
+                if not request.HasField("image"):
+                    raise InvalidField("image", "is missing")
+                analyzed = await self._embed_one(engine, request.image.image, to_selection(request.image), context)
+                response = to_embed_response(analyzed, engine.model.pack.model_id)
+                return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, response=response)
+            except Exception as error:
+                return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, error=status_of(error))
+
+        async for response in as_finished(request_iterator, answer, self._stream_in_flight):
+            yield response
+
+    async def Enroll(  # noqa: N802
+        self, request_iterator: AsyncIterator[embedder_pb2.EnrollRequest], context: Context
+    ) -> AsyncIterator[embedder_pb2.EnrollResponse]:
+        """Embeds photos and hands them to the vector store; a bad one fails only its own answer."""
+        engine = self._engine()
+
+        async def answer(request: embedder_pb2.EnrollRequest) -> embedder_pb2.EnrollResponse:
+            try:
+                return await enrolment.enroll(
+                    request,
+                    lambda data, selection: self._embed_one(engine, data, selection, context),
+                    engine.model.pack.model_id,
+                )
+            except Exception as error:
+                return embedder_pb2.EnrollResponse(photo_id=request.photo.photo_id, error=status_of(error))
+
+        async with self._open_enrolment(context) as enrolment:
+            async for response in as_finished(request_iterator, answer, self._stream_in_flight):
+                yield response
+
+    async def GetModel(  # noqa: N802
+        self, request: embedder_pb2.GetModelRequest, context: Context
+    ) -> embedder_pb2.GetModelResponse:
+        """Describes the serving model."""
+        model = self._engine().model
+        return to_model_response(model.pack, model.execution_provider)
+
+    async def _embed_one(self, engine: Engine, data: bytes, selection: Selection, context: Context) -> AnalyzedImage:
+        caller = Caller(context.time_remaining())
+        return await engine.admission.run_when_free(
+            lambda checkpoint: engine.model.pipeline.run(data, selection, checkpoint), caller
+        )

@@ -1,0 +1,110 @@
+"""The change log: every add and delete, in the order of commits.
+
+A sequence number alone says nothing of commit order: a reader that asks for "more than the last I saw" loses rows whose
+writers took a number early and committed late. Here a writer takes the lock first, its revisions second, and keeps the
+lock to the commit, so a revision that can be seen has every smaller one before it. NOTIFY only wakes; polling decides.
+"""
+
+import enum
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from runtime import logs
+
+CHANNEL: Final = "twin_changes"
+_CHANGE_LOCK: Final = 0x7477_696E_0002
+
+
+class ChangeKind(enum.StrEnum):
+    """What happened."""
+
+    CREATE_GALLERY = "create_gallery"
+    DROP_GALLERY = "drop_gallery"
+    ADD_PHOTO = "add_photo"
+    DELETE_PHOTO = "delete_photo"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the log."""
+
+    revision: int
+    kind: ChangeKind
+    gallery_id: int
+    face_ids: tuple[int, ...]
+
+
+async def take_turn(connection: Any) -> None:
+    """Waits until no other transaction is between its first revision and its commit."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _CHANGE_LOCK)
+
+
+async def take_revisions(connection: Any, count: int) -> list[int]:
+    """Returns new revisions, ascending; the caller holds the turn."""
+    rows = await connection.fetch("SELECT nextval('revisions') AS revision FROM generate_series(1, $1)", count)
+    return sorted(row["revision"] for row in rows)
+
+
+async def take_face_ids(connection: Any, count: int) -> list[int]:
+    """Returns new face ids, ascending, and above those of every earlier commit, since the caller holds the turn."""
+    rows = await connection.fetch("SELECT nextval('face_ids') AS face_id FROM generate_series(1, $1)", count)
+    return sorted(row["face_id"] for row in rows)
+
+
+async def write_change(
+    connection: Any,
+    kind: ChangeKind,
+    gallery_id: int,
+    *,
+    photo_id: uuid.UUID | None = None,
+    face_ids: Sequence[int] = (),
+) -> int:
+    """Logs one change in the caller's transaction, takes the turn where it is not yet taken, returns the revision."""
+    await take_turn(connection)
+    (revision,) = await take_revisions(connection, 1)
+    await connection.execute(
+        "INSERT INTO changes (revision, kind, gallery_id, photo_id, face_ids) VALUES ($1, $2, $3, $4, $5)",
+        revision,
+        kind.value,
+        gallery_id,
+        photo_id,
+        list(face_ids),
+    )
+    await wake_followers(connection)
+    return revision
+
+
+async def wake_followers(connection: Any) -> None:
+    """Tells the replicas, once this transaction commits, that there is something new."""
+    await connection.execute(f"NOTIFY {CHANNEL}")
+
+
+async def read_head(connection: Any) -> int:
+    """Returns the last committed revision, 0 for none."""
+    return int(await connection.fetchval("SELECT coalesce(max(revision), 0) FROM changes"))
+
+
+async def read_changes(connection: Any, after_revision: int, limit: int) -> list[Change]:
+    """Returns the next changes, in order."""
+    rows = await connection.fetch(
+        "SELECT revision, kind, gallery_id, face_ids FROM changes WHERE revision > $1 ORDER BY revision LIMIT $2",
+        after_revision,
+        limit,
+    )
+    return [Change(row["revision"], ChangeKind(row["kind"]), row["gallery_id"], tuple(row["face_ids"])) for row in rows]
+
+
+async def write_audit(
+    connection: Any, action: str, gallery: str, *, photo_id: uuid.UUID | None = None, revision: int | None = None
+) -> None:
+    """Records who did what, in the caller's transaction: the call's id, and nothing of the face."""
+    await connection.execute(
+        "INSERT INTO audit_log (action, gallery, photo_id, revision, request_id) VALUES ($1, $2, $3, $4, $5)",
+        action,
+        gallery,
+        photo_id,
+        revision,
+        logs.request_id.get(),
+    )

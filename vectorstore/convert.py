@@ -1,0 +1,339 @@
+"""Between the wire and plain values: the only place of this package that reads or fills protobuf messages of photos."""
+
+import math
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from twin.face.v1 import face_pb2
+from twin.vectorstore.v1 import vectorstore_pb2 as pb
+
+from runtime.errors import InvalidField, ModelMismatch
+from runtime.names import parse_photo_id
+from runtime.vectors import Vector, decode_vector
+from vectorstore.records import (
+    CAUTIOUS_CALIBRATION,
+    Calibration,
+    Consent,
+    DeletionRecord,
+    FaceRecord,
+    GalleryRecord,
+    PhotoRecord,
+    Quality,
+    Source,
+)
+from vectorstore.search import FoundMatch, FoundResult, Mode, SearchOrder
+
+MAX_TEXT_CHARACTERS = 1024
+MAX_FACES = 1000
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 10
+MAX_QUERIES = 1000
+MAX_COLLECTIONS = 1000
+SHA256_BYTES = 32
+_MODES = {
+    pb.MATCH_MODE_UNSPECIFIED: Mode.LOOKALIKE,
+    pb.MATCH_MODE_LOOKALIKE: Mode.LOOKALIKE,
+    pb.MATCH_MODE_SAME_PERSON: Mode.SAME_PERSON,
+    pb.MATCH_MODE_NEAREST: Mode.NEAREST,
+}
+_MAX_TIME_TO_LIVE = timedelta(days=36_500)
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def check_text(text: str, field: str) -> str:
+    """Returns the text; raises InvalidField when it is too long or holds a NUL, which PostgreSQL cannot keep."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise InvalidField(field, f"has {len(text)} characters; at most {MAX_TEXT_CHARACTERS} are kept")
+    if "\x00" in text:
+        raise InvalidField(field, "holds a NUL character")
+    return text
+
+
+def _finite(values: tuple[float, ...], field: str) -> None:
+    if not all(math.isfinite(value) for value in values):
+        raise InvalidField(field, "holds NaN or Inf")
+
+
+def photo_from_wire(message: pb.Photo, gallery: GalleryRecord) -> PhotoRecord:
+    """Returns a photo to add to the gallery; raises InvalidField or ModelMismatch for what cannot be kept."""
+    if len(message.sha256) != SHA256_BYTES:
+        raise InvalidField("photo.sha256", f"expected {SHA256_BYTES} bytes, got {len(message.sha256)}")
+    if len(message.deletion_token_sha256) not in (0, SHA256_BYTES):
+        raise InvalidField("photo.deletion_token_sha256", f"expected {SHA256_BYTES} bytes or none")
+    if message.width < 0 or message.height < 0:
+        raise InvalidField("photo.width", "a photo's size is not negative")
+    if not message.faces:
+        raise InvalidField("photo.faces", "a photo is added with at least one face")
+    if len(message.faces) > MAX_FACES:
+        raise InvalidField("photo.faces", f"at most {MAX_FACES} faces are kept for one photo")
+    return PhotoRecord(
+        photo_id=parse_photo_id(message.photo_id, "photo.photo_id") if message.photo_id else uuid.uuid4(),
+        source=Source(
+            check_text(message.source.store, "photo.source.store"), check_text(message.source.key, "photo.source.key")
+        ),
+        sha256=message.sha256,
+        width=message.width,
+        height=message.height,
+        collection=check_text(message.collection, "photo.collection"),
+        original_filename=check_text(message.original_filename, "photo.original_filename"),
+        person=check_text(message.person, "photo.person"),
+        consent=_consent_from_wire(message.consent) if message.HasField("consent") else None,
+        deletion_token_sha256=message.deletion_token_sha256,
+        faces=tuple(
+            _face_from_wire(face, gallery, f"photo.faces[{position}]") for position, face in enumerate(message.faces)
+        ),
+    )
+
+
+def _face_from_wire(message: pb.StoredFace, gallery: GalleryRecord, field: str) -> FaceRecord:
+    face = message.face
+    if not face.HasField("embedding"):
+        raise InvalidField(f"{field}.face.embedding", "a face is kept with its embedding")
+    if face.embedding.model_id != gallery.model_id:
+        raise ModelMismatch(expected=gallery.model_id, actual=face.embedding.model_id)
+    box = landmarks = quality = None
+    if face.HasField("box"):
+        box = (face.box.left, face.box.top, face.box.width, face.box.height)
+        _finite(box, f"{field}.face.box")
+    if face.HasField("landmarks"):
+        marks = face.landmarks
+        points = (marks.left_eye, marks.right_eye, marks.nose, marks.left_mouth, marks.right_mouth)
+        landmarks = tuple(value for point in points for value in (point.x, point.y))
+        _finite(landmarks, f"{field}.face.landmarks")
+    if face.HasField("quality"):
+        given = face.quality
+        measures = (
+            given.score,
+            given.sharpness,
+            given.brightness,
+            given.yaw_degrees,
+            given.roll_degrees,
+            given.size_pixels,
+        )
+        _finite(measures, f"{field}.face.quality")
+        # Numbers that this build does not know are dropped: they would not fit the column's type.
+        issues = tuple(issue for issue in given.issues[:32] if 0 < issue < 1000)
+        quality = Quality(measures, issues)
+    _finite((face.detection_score,), f"{field}.face.detection_score")
+    return FaceRecord(
+        face_id=0,
+        index=face.index,
+        box=box,
+        landmarks=landmarks,
+        detection_score=face.detection_score,
+        quality=quality,
+        primary=face.primary,
+        person=check_text(message.person, f"{field}.person"),
+        embedding=decode_vector(face.embedding.float32_le, gallery.dimension, f"{field}.face.embedding.float32_le"),
+    )
+
+
+def _consent_from_wire(message: pb.Consent) -> Consent:
+    grant_time = time_to_live = None
+    if message.HasField("grant_time"):
+        try:
+            grant_time = message.grant_time.ToDatetime(tzinfo=UTC)
+        except ValueError as error:
+            raise InvalidField("photo.consent.grant_time", "is no time") from error
+        if grant_time < _EARLIEST:
+            raise InvalidField("photo.consent.grant_time", "lies before 1970")
+    if message.HasField("time_to_live"):
+        try:
+            time_to_live = message.time_to_live.ToTimedelta()
+        except (ValueError, OverflowError) as error:
+            raise InvalidField("photo.consent.time_to_live", "is no duration") from error
+        if not timedelta(0) < time_to_live <= _MAX_TIME_TO_LIVE:
+            raise InvalidField("photo.consent.time_to_live", "is more than nothing and at most 100 years")
+    return Consent(check_text(message.policy_version, "photo.consent.policy_version"), grant_time, time_to_live)
+
+
+def calibration_from_wire(message: pb.CreateGalleryRequest) -> Calibration:
+    """Returns the calibration asked for, or a cautious general one; raises InvalidField."""
+    if not message.HasField("calibration"):
+        return CAUTIOUS_CALIBRATION
+    given = message.calibration
+    values = (
+        given.same_person_similarity,
+        given.duplicate_similarity,
+        given.percent_slope,
+        given.percent_midpoint,
+    )
+    _finite(values, "calibration")
+    if not (-1 <= values[0] <= 1 and -1 <= values[1] <= 1):
+        raise InvalidField("calibration", "similarities lie between -1 and 1")
+    if values[2] <= 0:
+        raise InvalidField("calibration.percent_slope", "is more than 0, so that percent rises with the cosine")
+    return Calibration(*values)
+
+
+def check_model_id(model_id: str) -> str:
+    """Returns the model's id; raises InvalidField for none or one that cannot be kept."""
+    if not model_id:
+        raise InvalidField("model_id", "a gallery is bound to a model")
+    return check_text(model_id, "model_id")
+
+
+def order_from_wire(request: pb.SearchRequest) -> SearchOrder:
+    """Returns what is wanted of every query; raises InvalidField."""
+    if not 0 <= request.limit <= MAX_LIMIT:
+        raise InvalidField("limit", f"is 1 to {MAX_LIMIT}, or 0 for {DEFAULT_LIMIT}")
+    if not 1 <= len(request.queries) <= MAX_QUERIES:
+        raise InvalidField("queries", f"1 to {MAX_QUERIES} queries are answered at once, not {len(request.queries)}")
+    if request.mode not in _MODES:
+        raise InvalidField("mode", f"{request.mode} is no mode")
+    if request.accuracy not in pb.Accuracy.values():
+        raise InvalidField("accuracy", f"{request.accuracy} is no accuracy")
+    if request.min_revision < 0:
+        raise InvalidField("min_revision", "is not negative")
+    min_similarity = None
+    if request.HasField("min_similarity"):
+        min_similarity = request.min_similarity
+        if not -1 <= min_similarity <= 1:  # NaN too
+            raise InvalidField("min_similarity", "is a cosine, -1 to 1")
+    if len(request.collections) > MAX_COLLECTIONS:
+        raise InvalidField("collections", f"at most {MAX_COLLECTIONS} are named")
+    return SearchOrder(
+        limit=request.limit or DEFAULT_LIMIT,
+        mode=_MODES[request.mode],
+        min_similarity=min_similarity,
+        collections=tuple(request.collections),
+    )
+
+
+def targets_from_wire(request: pb.SearchRequest, gallery: GalleryRecord) -> list[Vector | int]:
+    """Returns each query's vector or face id; raises InvalidField or ModelMismatch."""
+    targets: list[Vector | int] = []
+    for position, query in enumerate(request.queries):
+        if query.HasField("embedding"):
+            if query.embedding.model_id != gallery.model_id:
+                raise ModelMismatch(expected=gallery.model_id, actual=query.embedding.model_id)
+            field = f"queries[{position}].embedding.float32_le"
+            targets.append(decode_vector(query.embedding.float32_le, gallery.dimension, field))
+        elif query.HasField("face_id"):
+            targets.append(query.face_id)
+        else:
+            raise InvalidField(f"queries[{position}]", "a query is an embedding or a face_id")
+    return targets
+
+
+def time_to_wire(time: datetime) -> Timestamp:
+    """Returns an aware datetime as a Timestamp."""
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
+
+
+def source_to_wire(source: Source) -> pb.PhotoSource:
+    """Returns where an original is kept."""
+    return pb.PhotoSource(store=source.store, key=source.key)
+
+
+def photo_to_wire(photo: PhotoRecord) -> pb.Photo:
+    """Returns a photo with its faces, without embeddings and without its deletion token's hash."""
+    message = pb.Photo(
+        photo_id=str(photo.photo_id),
+        source=source_to_wire(photo.source),
+        sha256=photo.sha256,
+        width=photo.width,
+        height=photo.height,
+        collection=photo.collection,
+        original_filename=photo.original_filename,
+        person=photo.person,
+        faces=[_face_to_wire(face) for face in photo.faces],
+    )
+    if photo.create_time is not None:
+        message.create_time.CopyFrom(time_to_wire(photo.create_time))
+    if photo.consent is not None:
+        message.consent.policy_version = photo.consent.policy_version
+        if photo.consent.grant_time is not None:
+            message.consent.grant_time.CopyFrom(time_to_wire(photo.consent.grant_time))
+        if photo.consent.time_to_live is not None:
+            duration = Duration()
+            duration.FromTimedelta(photo.consent.time_to_live)
+            message.consent.time_to_live.CopyFrom(duration)
+    return message
+
+
+def _face_to_wire(face: FaceRecord) -> pb.StoredFace:
+    message = pb.StoredFace(face_id=face.face_id, person=face.person)
+    message.face.index = face.index
+    message.face.detection_score = face.detection_score
+    message.face.primary = face.primary
+    if face.box is not None:
+        message.face.box.CopyFrom(box_to_wire(face.box))
+    if face.landmarks is not None:
+        names = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+        for position, name in enumerate(names):
+            x, y = face.landmarks[2 * position : 2 * position + 2]
+            getattr(message.face.landmarks, name).CopyFrom(face_pb2.Point(x=x, y=y))
+    if face.quality is not None:
+        score, sharpness, brightness, yaw, roll, size = face.quality.measures
+        message.face.quality.CopyFrom(
+            face_pb2.Quality(
+                score=score,
+                sharpness=sharpness,
+                brightness=brightness,
+                yaw_degrees=yaw,
+                roll_degrees=roll,
+                size_pixels=size,
+                issues=[face_pb2.QualityIssue.ValueType(issue) for issue in face.quality.issues],
+            )
+        )
+    return message
+
+
+def box_to_wire(box: tuple[float, float, float, float]) -> face_pb2.Box:
+    """Returns (left, top, width, height) as a Box."""
+    left, top, width, height = box
+    return face_pb2.Box(left=left, top=top, width=width, height=height)
+
+
+def gallery_to_wire(gallery: GalleryRecord) -> pb.Gallery:
+    """Returns a gallery with its sizes."""
+    calibration = gallery.calibration
+    return pb.Gallery(
+        name=gallery.name,
+        model_id=gallery.model_id,
+        photo_count=gallery.photo_count,
+        face_count=gallery.face_count,
+        create_time=time_to_wire(gallery.create_time),
+        calibration=face_pb2.Calibration(
+            same_person_similarity=calibration.same_person_similarity,
+            duplicate_similarity=calibration.duplicate_similarity,
+            percent_slope=calibration.percent_slope,
+            percent_midpoint=calibration.percent_midpoint,
+        ),
+    )
+
+
+def removal_to_wire(deletion: DeletionRecord) -> pb.Removal:
+    """Returns a deleted photo whose original still has to go."""
+    return pb.Removal(
+        photo_id=str(deletion.photo_id),
+        source=source_to_wire(deletion.source),
+        delete_time=time_to_wire(deletion.delete_time),
+    )
+
+
+def match_to_wire(match: FoundMatch) -> pb.Match:
+    """Returns one neighbour, further photos of the same person included."""
+    return pb.Match(
+        photo_id=str(match.face.photo_id),
+        face_id=match.face.face_id,
+        box=box_to_wire(match.face.box) if match.face.box is not None else None,
+        similarity=pb.Similarity(cosine=match.cosine, percent=match.percent, percentile=match.percentile),
+        person=match.face.person,
+        collection=match.face.collection,
+        source=source_to_wire(match.face.source),
+        same_person=[match_to_wire(other) for other in match.same_person],
+    )
+
+
+def result_to_wire(result: FoundResult) -> pb.SearchResult:
+    """Returns the answer to one query."""
+    return pb.SearchResult(
+        matches=[match_to_wire(match) for match in result.matches],
+        yourself=[match_to_wire(match) for match in result.yourself],
+    )

@@ -1,0 +1,199 @@
+"""The way to PostgreSQL: a bounded pool, a watch that notices when the server is gone, and one error mapping."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import asyncpg
+import numpy as np
+
+from runtime.errors import DependencyUnavailable, Overloaded, StartupError
+from runtime.logs import get_logger
+from runtime.vectors import Vector
+from vectorstore.metrics import DATABASE_UP
+from vectorstore.postgres_errors import DEPENDENCY, is_unavailable, mapped_errors
+
+Connection = Any  # asyncpg.Connection, or the pool's proxy of one
+
+POOL_SIZE: Final = 8
+# A write that finds the server gone or stalled answers within a second: the watch asks this often and waits this long.
+WATCH_INTERVAL_S: Final = 0.2
+WATCH_TIMEOUT_S: Final = 0.6
+ACQUIRE_TIMEOUT_S: Final = 0.8
+# For one statement; whole-gallery statements set their own.
+STATEMENT_TIMEOUT_S: Final = 30
+# Writers wait for one another, here in a row and across replicas under an advisory lock.
+MAX_WAITING_WRITERS: Final = 256
+_SERVER_SETTINGS: Final = {
+    "application_name": "find-your-twin",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+    # A writer that stalls between its revision and its commit holds up every other one.
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "10s",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+_log = get_logger(__name__)
+
+
+def encode_pgvector(vector: Vector) -> bytes:
+    """Returns a (n,) float32 vector in pgvector's binary form: n and 0 as 16 bits, then the values, all big-endian."""
+    return len(vector).to_bytes(2, "big") + b"\x00\x00" + vector.astype(">f4").tobytes()
+
+
+def decode_pgvector(data: bytes) -> Vector:
+    """Returns the (n,) float32 vector of pgvector's binary form."""
+    return np.frombuffer(data, dtype=">f4", offset=4).astype(np.float32)
+
+
+async def prepare_connection(connection: Connection) -> None:
+    """Teaches a connection the type vector, wherever the extension was installed."""
+    schema = await connection.fetchval(
+        "SELECT nspname FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace WHERE typname = 'vector'"
+    )
+    await connection.set_type_codec(
+        "vector", schema=schema, encoder=encode_pgvector, decoder=decode_pgvector, format="binary"
+    )
+
+
+class Database:
+    """PostgreSQL as the rest of the package sees it; every failure of it comes out mapped."""
+
+    def __init__(self) -> None:
+        self._url = ""
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._is_up = True
+        self._in_use: set[Connection] = set()
+        self._write_turn = asyncio.Lock()
+        self._waiting_writers = 0
+
+    @property
+    def is_up(self) -> bool:
+        """False while the server does not answer."""
+        return self._is_up
+
+    async def open(self, url: str) -> None:
+        """Opens the pool. The schema, with the type vector, must exist. Raises StartupError."""
+        self._url = url
+        try:
+            self._pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=POOL_SIZE,
+                init=prepare_connection,
+                server_settings=_SERVER_SETTINGS,
+                command_timeout=None,
+                timeout=5,
+                max_inactive_connection_lifetime=60,
+            )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StartupError(f"PostgreSQL cannot be used ({type(error).__name__}); check TWIN_DATABASE_URL") from None
+        DATABASE_UP.set(1)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._pool is not None:
+            with contextlib.suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.wait_for(self._pool.close(), 2)
+            self._pool.terminate()
+            self._pool = None
+
+    async def connect(self) -> Connection:
+        """Returns a connection of its own, outside the pool, to be closed by the caller; errors come out unmapped."""
+        connection: Connection = await asyncpg.connect(
+            self._url, timeout=WATCH_TIMEOUT_S * 2, server_settings=_SERVER_SETTINGS
+        )
+        try:
+            await prepare_connection(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Lends a connection. Raises DependencyUnavailable at once while the server is down, within 1 s as it goes."""
+        if not self._is_up or self._pool is None:
+            raise DependencyUnavailable(DEPENDENCY)
+        with mapped_errors():
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+        self._in_use.add(connection)
+        try:
+            with mapped_errors():
+                yield connection
+        except BaseException:
+            # Whatever state it is in, it is not worth the wait that finding out could take on a stalled server.
+            with contextlib.suppress(asyncpg.InterfaceError):
+                if connection.is_in_transaction():
+                    connection.terminate()
+            raise
+        finally:
+            self._in_use.discard(connection)
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: Connection) -> None:
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            if not self._is_up:
+                connection.terminate()
+            if self._pool is not None:
+                await self._pool.release(connection, timeout=1)
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[Connection]:
+        """Lends a connection in a transaction, one writer at a time; commits when the block ends well.
+
+        Raises Overloaded when too many writers wait, and what ``reading`` raises.
+        """
+        if not self._is_up:
+            raise DependencyUnavailable(DEPENDENCY)
+        if self._waiting_writers >= MAX_WAITING_WRITERS:
+            raise Overloaded
+        self._waiting_writers += 1
+        try:
+            await self._write_turn.acquire()
+        finally:
+            self._waiting_writers -= 1
+        try:
+            async with self.reading() as connection, connection.transaction():
+                yield connection
+        finally:
+            self._write_turn.release()
+
+    async def watch(self) -> None:
+        """Asks the server for a sign of life, again and again; while it gives none, everyone is told at once."""
+        connection: Connection | None = None
+        try:
+            while True:
+                try:
+                    if connection is None:
+                        connection = await asyncpg.connect(self._url, timeout=WATCH_TIMEOUT_S)
+                    await connection.execute("SELECT 1", timeout=WATCH_TIMEOUT_S)
+                except Exception as error:
+                    if not is_unavailable(error):
+                        raise
+                    if connection is not None:
+                        connection.terminate()
+                        connection = None
+                    await self._mark(up=False)
+                else:
+                    await self._mark(up=True)
+                await asyncio.sleep(WATCH_INTERVAL_S)
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def _mark(self, *, up: bool) -> None:
+        if up == self._is_up:
+            return
+        self._is_up = up
+        DATABASE_UP.set(1 if up else 0)
+        _log.warning("PostgreSQL answers again" if up else "PostgreSQL does not answer; searching goes on from memory")
+        if not up:
+            for connection in list(self._in_use):
+                # Ends the statements that wait for a server that does not answer.
+                with contextlib.suppress(asyncpg.InterfaceError):
+                    connection.terminate()
+            if self._pool is not None:
+                await self._pool.expire_connections()

@@ -1,0 +1,261 @@
+"""The one path by which changes reach the index: follow PostgreSQL's change log, in order, and apply.
+
+A writer of this process goes the same way: it commits, wakes the follower, and waits until its revision is applied. So
+an index is what its change log says, whoever wrote it.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from runtime.errors import NotReady, TwinError
+from runtime.logs import get_logger
+from vectorstore.change_log import CHANNEL, Change, ChangeKind, read_changes, read_head
+from vectorstore.database import Database
+from vectorstore.gallery_view import GalleryView
+from vectorstore.index.choose import MakeIndex
+from vectorstore.metrics import APPLIED_REVISION, DATABASE_REVISION, FACES, TOMBSTONES
+from vectorstore.postgres_errors import is_unavailable
+from vectorstore.projection import Projection
+from vectorstore.rows_sql import INDEXED_FACE_SQL, Row, catalog_face_from_row, gallery_from_row
+
+POLL_INTERVAL_S: Final = 0.2
+BATCH_CHANGES: Final = 256
+# Rows, embeddings included, that are in memory at once while they are applied.
+BATCH_FACES: Final = 8192
+_LOAD_ROWS: Final = 4096
+_FIRST_RETRY_S: Final = 0.05
+_LAST_RETRY_S: Final = 1.0
+
+_log = get_logger(__name__)
+
+
+class Follower:
+    """Reads the change log and is the only one that changes the projection."""
+
+    def __init__(self, database: Database, projection: Projection, make_index: MakeIndex) -> None:
+        self._database = database
+        self._projection = projection
+        self._make_index = make_index
+        self._wake = asyncio.Event()
+        self._progress = asyncio.Condition()
+        self._applied_revision = 0
+        self._head_revision = 0
+        # Held while a batch is applied, and by who needs the projection to stand still at one revision.
+        self.standing_still = asyncio.Lock()
+
+    @property
+    def applied_revision(self) -> int:
+        """The last change that searches here reflect."""
+        return self._applied_revision
+
+    @property
+    def head_revision(self) -> int:
+        """The last change in the database, as last seen."""
+        return max(self._head_revision, self._applied_revision)
+
+    async def read_head(self) -> int:
+        """Returns the last change in the database: asked now, or as last seen while PostgreSQL does not answer."""
+        try:
+            async with self._database.reading() as connection:
+                self._head_revision = await read_head(connection)
+        except TwinError:
+            pass
+        return self.head_revision
+
+    def wake(self) -> None:
+        """Looks for changes now instead of at the next poll."""
+        self._wake.set()
+
+    async def wait_for(self, revision: int, timeout_s: float) -> None:
+        """Returns once the revision is applied; raises NotReady when that takes longer than ``timeout_s``."""
+        if self._applied_revision >= revision:
+            return
+        self.wake()
+        try:
+            async with asyncio.timeout(timeout_s), self._progress:
+                await self._progress.wait_for(lambda: self._applied_revision >= revision)
+        except TimeoutError:
+            raise NotReady(
+                f"this replica has applied revision {self._applied_revision}, not yet {revision}", retry_delay_s=0.5
+            ) from None
+
+    async def load(self) -> None:
+        """Builds the projection from PostgreSQL, as of one moment; errors come out unmapped."""
+        connection = await self._database.connect()
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await connection.execute("SET LOCAL statement_timeout = 0")
+                revision = await read_head(connection)
+                for row in await connection.fetch("SELECT * FROM galleries"):
+                    view = GalleryView(gallery_from_row(row), self._make_index)
+                    await self._load_gallery(connection, view)
+                    self._projection.put(view)
+                await self._advance(revision)
+        finally:
+            connection.terminate()
+
+    async def begin_at(self, revision: int, views: Sequence[GalleryView]) -> None:
+        """Begins with galleries as of a revision, and applies what came since; errors come out unmapped."""
+        for view in views:
+            self._projection.put(view)
+        await self._advance(revision)
+        connection = await self._database.connect()
+        try:
+            while await self._apply_next(connection):
+                pass
+        finally:
+            connection.terminate()
+
+    async def _load_gallery(self, connection: Any, view: GalleryView) -> None:
+        last_id = -1
+        while True:
+            rows = await connection.fetch(
+                f"{INDEXED_FACE_SQL} WHERE f.gallery_id = $1 AND f.face_id > $2 ORDER BY f.face_id LIMIT $3",
+                view.gallery.gallery_id,
+                last_id,
+                _LOAD_ROWS,
+            )
+            if not rows:
+                return
+            await asyncio.to_thread(_add_rows, view, rows)
+            last_id = rows[-1]["face_id"]
+
+    async def follow(self) -> None:
+        """Applies changes for ever; while PostgreSQL is away, tries again and again."""
+        retry_s = _FIRST_RETRY_S
+        while True:
+            try:
+                connection = await self._database.connect()
+                try:
+                    await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+                    while True:
+                        self._wake.clear()
+                        if not await self._apply_next(connection):
+                            retry_s = _FIRST_RETRY_S
+                            await self._sleep()
+                finally:
+                    connection.terminate()
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                _log.warning("the change log cannot be read; trying again", error=type(error).__name__)
+            await asyncio.sleep(retry_s)
+            retry_s = min(retry_s * 2, _LAST_RETRY_S)
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_INTERVAL_S):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _apply_next(self, connection: Any) -> bool:
+        """Applies the next changes; returns True when there may be more."""
+        read = await read_changes(connection, self._applied_revision, BATCH_CHANGES)
+        if not read:
+            return False
+        changes = _first_changes(read, BATCH_FACES)
+        self._head_revision = max(self._head_revision, changes[-1].revision)
+        DATABASE_REVISION.set(self._head_revision)
+        async with self.standing_still:
+            for group in _split_by_gallery_changes(changes):
+                await self._apply(connection, group)
+            await self._advance(changes[-1].revision)
+        return len(changes) < len(read) or len(read) == BATCH_CHANGES
+
+    async def _apply(self, connection: Any, changes: Sequence[Change]) -> None:
+        first = changes[0]
+        if first.kind is ChangeKind.CREATE_GALLERY:
+            row = await connection.fetchrow("SELECT * FROM galleries WHERE gallery_id = $1", first.gallery_id)
+            # Gone already when it was dropped by a later change.
+            if row is not None and self._projection.find(first.gallery_id) is None:
+                self._projection.put(GalleryView(gallery_from_row(row), self._make_index))
+            return
+        if first.kind is ChangeKind.DROP_GALLERY:
+            view = self._projection.drop(first.gallery_id)
+            if view is not None:
+                for gauge in (FACES, TOMBSTONES):
+                    gauge.remove(view.gallery.name)
+            return
+        await self._apply_photos(connection, changes)
+
+    async def _apply_photos(self, connection: Any, changes: Sequence[Change]) -> None:
+        deleted = {
+            face_id for change in changes if change.kind is ChangeKind.DELETE_PHOTO for face_id in change.face_ids
+        }
+        added = {face_id for change in changes if change.kind is ChangeKind.ADD_PHOTO for face_id in change.face_ids}
+        # A face that this batch adds and deletes need not be read; one that a later batch deletes is gone already,
+        # which is as well: nobody was told that it can be found here.
+        rows = await connection.fetch(
+            f"{INDEXED_FACE_SQL} WHERE f.face_id = ANY($1::bigint[]) ORDER BY f.face_id", sorted(added - deleted)
+        )
+        rows_by_gallery: dict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            rows_by_gallery[row["gallery_id"]].append(row)
+        for gallery_id in {change.gallery_id for change in changes}:
+            view = self._projection.find(gallery_id)
+            if view is not None:
+                gone = sorted(
+                    face_id
+                    for change in changes
+                    if change.gallery_id == gallery_id and change.kind is ChangeKind.DELETE_PHOTO
+                    for face_id in change.face_ids
+                )
+                await asyncio.to_thread(_apply_to_view, view, rows_by_gallery[gallery_id], gone)
+
+    async def _advance(self, revision: int) -> None:
+        self._applied_revision = max(self._applied_revision, revision)
+        self._head_revision = max(self._head_revision, self._applied_revision)
+        APPLIED_REVISION.set(self._applied_revision)
+        for view in self._projection.views():
+            facts = view.index.facts()
+            FACES.labels(view.gallery.name).set(facts.face_count)
+            TOMBSTONES.labels(view.gallery.name).set(facts.tombstone_count)
+        async with self._progress:
+            self._progress.notify_all()
+
+
+def _first_changes(changes: Sequence[Change], max_faces: int) -> list[Change]:
+    """Returns as many changes as have no more faces together than that, and at least one."""
+    face_count = 0
+    for position, change in enumerate(changes):
+        face_count += len(change.face_ids)
+        if face_count > max_faces and position:
+            return list(changes[:position])
+    return list(changes)
+
+
+def _split_by_gallery_changes(changes: Sequence[Change]) -> list[list[Change]]:
+    """Returns the changes in order, in runs of photo changes and single gallery changes."""
+    groups: list[list[Change]] = []
+    run: list[Change] = []
+    for change in changes:
+        if change.kind in (ChangeKind.ADD_PHOTO, ChangeKind.DELETE_PHOTO):
+            run.append(change)
+            continue
+        if run:
+            groups.append(run)
+            run = []
+        groups.append([change])
+    if run:
+        groups.append(run)
+    return groups
+
+
+def _add_rows(view: GalleryView, rows: Sequence[Row]) -> None:
+    vectors = np.stack([row["embedding"] for row in rows])
+    view.add([catalog_face_from_row(row) for row in rows], vectors)
+
+
+def _apply_to_view(view: GalleryView, rows: Sequence[Row], gone: Sequence[int]) -> None:
+    if gone:
+        view.remove(np.array(gone, dtype=np.int64))
+    # A batch that failed halfway is read again; what it added then lies at or below the last id.
+    fresh = [row for row in rows if row["face_id"] > view.last_face_id]
+    if fresh:
+        _add_rows(view, fresh)
+    view.compact()

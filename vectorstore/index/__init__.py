@@ -1,0 +1,1 @@
+"""What finds the nearest vectors: one interface, and the kinds behind it."""

@@ -1,0 +1,24 @@
+"""What the vector store measures of itself."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+DATABASE_UP: Final = Gauge("twin_vectorstore_database_up", "1 while PostgreSQL answers.")
+FACES: Final = Gauge("twin_vectorstore_faces", "Faces that can be found.", ("gallery",))
+TOMBSTONES: Final = Gauge("twin_vectorstore_tombstones", "Deleted rows that still take room.", ("gallery",))
+APPLIED_REVISION: Final = Gauge("twin_vectorstore_applied_revision", "The last change applied here.")
+DATABASE_REVISION: Final = Gauge("twin_vectorstore_database_revision", "The last change in the database, as last seen.")
+PHOTOS_ADDED: Final = Counter("twin_vectorstore_photos_added", "Photos added by this replica.")
+PHOTOS_DELETED: Final = Counter("twin_vectorstore_photos_deleted", "Photos deleted by this replica.", ("why",))
+SCAN_SECONDS: Final = Histogram(
+    "twin_vectorstore_search_seconds",
+    "Time that one search took in its thread, queueing excluded.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+ADD_BATCH_PHOTOS: Final = Histogram(
+    "twin_vectorstore_add_batch_photos", "Photos committed together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+OLDEST_TRANSACTION_SECONDS: Final = Gauge(
+    "twin_vectorstore_oldest_transaction_seconds", "Age of the oldest transaction that holds up the change log."
+)

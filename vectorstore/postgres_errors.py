@@ -1,0 +1,52 @@
+"""What PostgreSQL's failures mean to a caller, in one place.
+
+asyncpg shows a server that is down, starting, stopping or stalled in half a dozen ways. None of its texts reaches a
+caller or a log: an exception's DETAIL can hold a whole row, embedding included.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from runtime.errors import DependencyUnavailable, StorageFull
+
+DEPENDENCY = "postgres"
+# Class 08: connection; 57P0x: shutting down, crashed, starting; 53300: no connection left; 25P03, 55P03 and 57014: our
+# own timeouts; 40xxx: rolled back through no fault of the statement.
+_UNAVAILABLE_STATES = ("08", "57P0", "53300", "25P03", "57014", "55P03", "40")
+_FULL_STATES = ("53100", "53200")
+
+
+class DatabaseBug(Exception):
+    """PostgreSQL refused a statement that it should have taken; holds the kind of refusal and nothing of the row."""
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Tells whether the failure is of the connection or the server, so that the same statement can succeed later."""
+    if isinstance(error, asyncpg.PostgresError):
+        # A connection that ends while a statement runs is shown as a PostgresError without a state.
+        state = error.sqlstate
+        return state is None or state.startswith(_UNAVAILABLE_STATES)
+    return isinstance(
+        error,
+        OSError  # TimeoutError and ConnectionError too
+        | asyncpg.InterfaceError
+        | asyncpg.InternalClientError
+        | asyncpg.exceptions.ConnectionDoesNotExistError,
+    )
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns PostgreSQL's failures into DependencyUnavailable("postgres"), StorageFull or DatabaseBug."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        if is_unavailable(error):
+            raise DependencyUnavailable(DEPENDENCY) from None
+        state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
+        if state is not None and state.startswith(_FULL_STATES):
+            raise StorageFull("the database's disk is full") from None
+        # "from None": the original's text may hold a row.
+        raise DatabaseBug(f"{type(error).__name__} {state}") from None

@@ -1,0 +1,105 @@
+"""The vector store as a service: what it is made of, started and stopped in order."""
+
+import time
+from collections.abc import Sequence
+
+import grpc
+from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
+
+from runtime.errors import StartupError
+from runtime.logs import get_logger
+from runtime.server import ServiceContext
+from vectorstore.adding import PhotoAdder
+from vectorstore.database import Database
+from vectorstore.deleting import PhotoDeleter
+from vectorstore.embedded import EmbeddedPostgres
+from vectorstore.follower import Follower
+from vectorstore.galleries import Galleries
+from vectorstore.index.choose import choose_index
+from vectorstore.postgres_errors import is_unavailable
+from vectorstore.prepare import prepare_database
+from vectorstore.projection import Projection
+from vectorstore.searching import Searcher
+from vectorstore.servicer import VectorStoreServicer
+from vectorstore.settings import VectorStoreSettings
+from vectorstore.snapshots import Snapshots
+
+_log = get_logger(__name__)
+
+
+class VectorStore:
+    """PostgreSQL, its projection in memory, and the service in front of both."""
+
+    name = "vectorstore"
+    grpc_services: Sequence[str] = (vectorstore_pb2.DESCRIPTOR.services_by_name["VectorStoreService"].full_name,)
+
+    def __init__(self, settings: VectorStoreSettings) -> None:
+        self._settings = settings
+        make_index = choose_index(settings.index)
+        self._embedded: EmbeddedPostgres | None = None
+        self._database = Database()
+        projection = Projection()
+        self._follower = Follower(self._database, projection, make_index)
+        self._searcher = Searcher(settings.search_threads, settings.search_queue_size)
+        self._adder = PhotoAdder(self._database, self._follower)
+        self._deleter = PhotoDeleter(self._database, self._follower)
+        self._snapshots = Snapshots(
+            settings.data_path("vectorstore"), self._database, self._follower, projection, make_index
+        )
+        self._servicer = VectorStoreServicer(
+            projection=projection,
+            follower=self._follower,
+            searcher=self._searcher,
+            adder=self._adder,
+            deleter=self._deleter,
+            galleries=Galleries(self._database, self._follower),
+            snapshots=self._snapshots,
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """See Service."""
+        vectorstore_pb2_grpc.add_VectorStoreServiceServicer_to_server(self._servicer, server)
+
+    async def bind(self, context: ServiceContext) -> dict[str, str]:
+        """See Service."""
+        return {}
+
+    async def start(self, context: ServiceContext) -> None:
+        """See Service. SERVING once the index has caught up with PostgreSQL."""
+        if self._settings.database_url is not None:
+            url = self._settings.database_url.get_secret_value()
+        else:
+            self._embedded = EmbeddedPostgres(self._settings.data_path("postgres"))
+            url = await self._embedded.start()
+            context.tasks.spawn(self._embedded.keep_running(), "embedded PostgreSQL")
+        await prepare_database(url)
+        await self._database.open(url)
+        await self._load()
+        context.tasks.spawn(self._database.watch(), "database watch")
+        context.tasks.spawn(self._follower.follow(), "change log follower")
+        context.tasks.spawn(self._adder.run(), "photo adder")
+        context.tasks.spawn(self._deleter.expire(self._settings.expiry_interval_s), "consent expiry")
+
+    async def stop(self) -> None:
+        """See Service."""
+        self._searcher.close()
+        await self._database.close()
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    async def _load(self) -> None:
+        start_s = time.monotonic()
+        try:
+            from_snapshot = await self._snapshots.load()
+            if not from_snapshot:
+                await self._follower.load()
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            raise StartupError(f"PostgreSQL went away while the index was built ({type(error).__name__})") from None
+        _log.info(
+            "index loaded",
+            from_snapshot=from_snapshot,
+            revision=self._follower.applied_revision,
+            seconds=round(time.monotonic() - start_s, 2),
+        )

@@ -1,0 +1,24 @@
+"""What the vector store can be told."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from runtime.settings import BindAddress, ServiceSettings
+
+
+class VectorStoreSettings(ServiceSettings):
+    """From the environment, each with the prefix TWIN_."""
+
+    vectorstore_bind: BindAddress = "127.0.0.1:50052"
+    metrics_bind: BindAddress = "127.0.0.1:9152"
+    # Unset: the embedded PostgreSQL under the data folder. Secret, since it can hold a password.
+    database_url: SecretStr | None = None
+    # auto or flat; checked where the kinds are known.
+    index: str = "auto"
+    # Between two looks for photos whose consent ran out.
+    expiry_interval_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    # Searches at once; each keeps a core busy.
+    search_threads: Annotated[int, Field(ge=1, le=256)] = 2
+    # Searches that may wait for a thread; more are refused at once.
+    search_queue_size: Annotated[int, Field(ge=1, le=10_000)] = 256

@@ -40,6 +40,7 @@ export function App() {
           </>
         )}
       </main>
+      <footer class="footer">{strings.footer}</footer>
       <PhotoViewer twin={state.viewing} />
       <Announcer state={state} />
       {dragging && (

@@ -6,7 +6,8 @@ import type { PreparedPhoto } from "../photo/prepare";
 
 interface Props {
   photo: PreparedPhoto;
-  face: Face;
+  /** The whole photo is shown until there is one. */
+  face: Face | undefined;
   label?: string;
   /** The view travels from the whole photo, or from the face shown before, to this face. */
   moves?: boolean;
@@ -22,8 +23,9 @@ export function FaceCrop({ photo, face, label, moves = false }: Props) {
 
   useEffect(() => {
     const target = canvas.current;
-    const { leftEye, rightEye } = face.landmarks ?? {};
-    if (!target || !image || !leftEye || !rightEye) return;
+    const { leftEye, rightEye } = face?.landmarks ?? {};
+    const box = face?.box;
+    if (!target || !image) return;
     let frame = 0;
     const fitCanvas = () => {
       const density = Math.min(devicePixelRatio, 2);
@@ -34,15 +36,19 @@ export function FaceCrop({ photo, face, label, moves = false }: Props) {
       shown.current = placement;
       drawPlaced(target, image, placement);
     };
+    const whole = { width: image.naturalWidth, height: image.naturalHeight };
+    const goal = () => {
+      if (box && leftEye && rightEye) return alignEyes(leftEye, rightEye, box, target);
+      return fitWhole(whole, target, { x: whole.width / 2, y: whole.height / 2 });
+    };
     const rest = () => {
       fitCanvas();
-      place(alignEyes(leftEye, rightEye, target));
+      place(goal());
     };
     const travel = () => {
       fitCanvas();
-      const end = alignEyes(leftEye, rightEye, target);
-      const whole = { width: image.naturalWidth, height: image.naturalHeight };
-      const start = shown.current ?? fitWhole(whole, target, end.from);
+      const end = goal();
+      const start = shown.current ?? end;
       const begin = performance.now();
       const step = (now: number) => {
         const t = Math.max(0, Math.min(1, (now - begin) / TRAVEL_MS));

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import { inSize } from "../photo/address";
 import { page } from "../state/page";
 import { strings } from "../strings";
 
@@ -30,19 +31,18 @@ export function PhotoViewer({ twin }: { twin: Twin | undefined }) {
 function OutlinedPhoto({ twin, title }: { twin: Twin; title: string }) {
   const [size, setSize] = useState<{ width: number; height: number }>();
   const box = twin.match?.box;
-  // The box is in pixels of the original; a copy made smaller for showing has no place for it.
-  const fits = box && size && box.left + box.width <= size.width * 1.05 && box.top + box.height <= size.height * 1.05;
+  // The box is in pixels of the original, which is why the original is shown.
   const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(3)}%`;
   return (
     <div class="viewer-photo">
       <img
-        src={twin.imageUrl}
+        src={inSize(twin.imageUrl, "original")}
         alt={title}
         onLoad={({ currentTarget }) =>
           setSize({ width: currentTarget.naturalWidth, height: currentTarget.naturalHeight })
         }
       />
-      {fits && (
+      {box && size && (
         <span
           class="viewer-outline"
           aria-hidden="true"

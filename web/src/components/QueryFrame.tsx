@@ -6,23 +6,20 @@ import { FaceCrop } from "./FaceCrop";
 /** The left frame: where the photo goes, then the photo, then the chosen face alone. */
 export function QueryFrame({ search }: { search: Search }) {
   if (!("photo" in search) || !search.photo) return <DropZone />;
-  const { photo, found, chosen } = withFaces(search);
+  const { photo, found, chosen } = search;
+  const unreadable = search.phase === "failed" && search.problem.kind === "unreadable";
+  if (unreadable) return <DropZone />;
   const face = found?.faces.find((one) => one.index === chosen);
-  if (found && face) {
-    return (
-      <figure class="frame">
-        <FaceCrop photo={photo} face={face} label={strings.face.yours} moves />
-      </figure>
-    );
-  }
+  const scanned = search.phase === "searching" && !found;
   return (
-    <figure class={`frame frame-photo ${search.phase === "searching" ? "frame-scanned" : ""}`}>
-      <img src={photo.url} alt={strings.search.yourPhoto} />
+    <figure class={`frame frame-photo ${scanned ? "frame-scanned" : ""}`}>
+      <FaceCrop
+        key={photo.url}
+        photo={photo}
+        face={face}
+        label={face ? strings.face.yours : strings.search.yourPhoto}
+        moves
+      />
     </figure>
   );
-}
-
-function withFaces(search: Extract<Search, { photo?: unknown }>) {
-  const found = search.found;
-  return { photo: search.photo!, found, chosen: search.chosen };
 }

@@ -18,19 +18,10 @@ export function QueryPhoto({ photo, found, chosen }: Props) {
   const several = faces.length > 1;
   const advice = qualityAdvice(faces.find((face) => face.index === chosen)?.quality);
   return (
-    <section class={`query ${found.width > found.height ? "query-wide" : ""}`} aria-labelledby="query-title">
-      <div class="section-words">
-        <h2 id="query-title" class="section-title">
-          {strings.search.found(faces.length)}
-        </h2>
-        {several && <p>{strings.search.chooseAnother}</p>}
-        {advice.map((line) => (
-          <p key={line} class="aside">
-            {line}
-          </p>
-        ))}
-        {several && <FaceStrip photo={photo} faces={faces} chosen={chosen} />}
-      </div>
+    <section
+      class={`query ${found.width > found.height ? "query-wide" : ""} ${several ? "" : "query-single"}`}
+      aria-labelledby="query-title"
+    >
       <figure class="query-photo">
         <img src={photo.url} alt={strings.search.yourPhoto} width={found.width} height={found.height} />
         {faces.map((face, place) => (
@@ -43,6 +34,18 @@ export function QueryPhoto({ photo, found, chosen }: Props) {
           />
         ))}
       </figure>
+      <div class="section-words">
+        <h2 id="query-title" class="section-title">
+          {strings.search.found(faces.length)}
+        </h2>
+        {several && <p>{strings.search.chooseAnother}</p>}
+        {advice.map((line) => (
+          <p key={line} class="aside">
+            {line}
+          </p>
+        ))}
+        {several && <FaceStrip photo={photo} faces={faces} chosen={chosen} />}
+      </div>
     </section>
   );
 }

@@ -1,3 +1,4 @@
+import { inSize } from "../photo/address";
 import type { Search } from "../state/state";
 import { strings } from "../strings";
 import { FaceGlyph } from "./FaceGlyph";
@@ -12,7 +13,13 @@ export function TwinFrame({ search }: { search: Search }) {
     <figure class="frame frame-empty twin-frame">
       <FaceGlyph mood={mood} />
       {search.phase === "idle" && <figcaption class="frame-label">{strings.start.zoneTwin}</figcaption>}
-      {best && <FacePhoto key={best.faceUrl} url={best.faceUrl} alt={strings.face.twin(best.match?.person ?? "")} />}
+      {best && (
+        <FacePhoto
+          key={best.faceUrl}
+          url={inSize(best.faceUrl, "large")}
+          alt={strings.face.twin(best.match?.person ?? "")}
+        />
+      )}
     </figure>
   );
 }

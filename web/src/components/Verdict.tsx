@@ -31,7 +31,7 @@ export function Verdict({ result, gallery }: { result: FaceResult; gallery: Gall
       <p class="aside truth">{strings.verdict.share(percentile, gallery?.faceCount)}</p>
       <Actions>
         <button type="button" class="button button-quiet" onClick={view}>
-          {strings.others.open(match.person)}
+          {strings.verdict.open}
         </button>
       </Actions>
     </>

@@ -9,7 +9,7 @@ export function Welcome() {
       <h1 class="display">{start.title}</h1>
       <p class="lead">{start.lead}</p>
       <ChoosePhoto class="button button-main">{start.choose}</ChoosePhoto>
-      <p class="aside">{start.ways}</p>
+      <p class="aside ways">{start.ways}</p>
       <p class="aside promise">{start.promise}</p>
     </>
   );

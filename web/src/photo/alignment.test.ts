@@ -1,14 +1,5 @@
 import { describe, expect, test } from "vitest";
-import {
-  alignEyes,
-  blend,
-  EYE_DISTANCE,
-  EYE_HEIGHT,
-  fitWhole,
-  toMatrix,
-  type Placement,
-  type Point,
-} from "./alignment";
+import { alignEyes, blend, CROP_MARGIN, EYE_HEIGHT, fitWhole, toMatrix, type Placement, type Point } from "./alignment";
 
 function apply(placement: Placement, { x, y }: Point): Point {
   const [a, b, c, d, e, f] = toMatrix(placement);
@@ -17,28 +8,30 @@ function apply(placement: Placement, { x, y }: Point): Point {
 
 describe("alignEyes", () => {
   const frame = { width: 400, height: 500 };
+  const box = { left: 80, top: 150, width: 100, height: 140 };
 
   test.each([
     ["level", { x: 100, y: 200 }, { x: 160, y: 200 }],
     ["tilted", { x: 100, y: 200 }, { x: 150, y: 240 }],
-    ["on its side", { x: 100, y: 200 }, { x: 100, y: 260 }],
-  ])("puts the eyes of a %s head level, at the crop's height and distance", (_name, left, right) => {
-    const placement = alignEyes(left, right, frame);
-    const [newLeft, newRight] = [apply(placement, left), apply(placement, right)];
-    expect(newLeft.y).toBeCloseTo(EYE_HEIGHT * 500, 3);
-    expect(newRight.y).toBeCloseTo(EYE_HEIGHT * 500, 3);
-    expect(newRight.x - newLeft.x).toBeCloseTo(EYE_DISTANCE * 500, 3);
-    expect((newLeft.x + newRight.x) / 2).toBeCloseTo(200, 3);
+    ["on its side", { x: 130, y: 190 }, { x: 130, y: 250 }],
+  ])("puts the eyes of a %s head level, at the crops' height, with the box in the middle", (_name, left, right) => {
+    const placement = alignEyes(left, right, box, frame);
+    expect(apply(placement, left).y).toBeCloseTo(EYE_HEIGHT * 500, 3);
+    expect(apply(placement, right).y).toBeCloseTo(EYE_HEIGHT * 500, 3);
+    expect(apply(placement, right).x).toBeGreaterThan(apply(placement, left).x);
+    expect(apply(placement, { x: 130, y: 220 }).x).toBeCloseTo(200, 3);
+    expect(placement.scale).toBeCloseTo(500 / (CROP_MARGIN * 140), 6);
   });
 
   test("shows the middle of the square crop in a frame that is wider than high", () => {
-    const placement = alignEyes({ x: 0, y: 0 }, { x: 10, y: 0 }, { width: 500, height: 400 });
-    expect(apply(placement, { x: 5, y: 0 })).toEqual({ x: 250, y: expect.closeTo(EYE_HEIGHT * 500 - 50, 3) });
+    const placement = alignEyes({ x: 125, y: 200 }, { x: 135, y: 200 }, box, { width: 500, height: 400 });
+    expect(apply(placement, { x: 130, y: 200 })).toEqual({ x: 250, y: expect.closeTo(EYE_HEIGHT * 500 - 50, 3) });
   });
 
-  test("stays finite when both eyes are one point", () => {
+  test("stays finite for a face without any size", () => {
     const point = { x: 5, y: 5 };
-    expect(Number.isFinite(alignEyes(point, point, frame).scale)).toBe(true);
+    const nothing = { left: 5, top: 5, width: 0, height: 0 };
+    expect(Number.isFinite(alignEyes(point, point, nothing, frame).scale)).toBe(true);
   });
 });
 
@@ -50,7 +43,12 @@ test("fitWhole keeps the whole photo inside the frame, centred", () => {
 
 test("blend begins and ends at its two placements", () => {
   const first = fitWhole({ width: 10, height: 10 }, { width: 100, height: 100 }, { x: 2, y: 2 });
-  const second = alignEyes({ x: 1, y: 2 }, { x: 3, y: 3 }, { width: 100, height: 100 });
+  const second = alignEyes(
+    { x: 1, y: 2 },
+    { x: 3, y: 3 },
+    { left: 1, top: 1, width: 4, height: 5 },
+    { width: 100, height: 100 },
+  );
   expect(blend(first, second, 0)).toEqual(first);
   expect(blend(first, second, 1).scale).toBeCloseTo(second.scale, 6);
   expect(blend(first, second, 0.5).scale).toBeCloseTo(Math.sqrt(first.scale * second.scale), 6);

@@ -15,20 +15,31 @@ export interface Placement {
   to: Point;
 }
 
-/** Where the eyes sit in a face crop, as shares of its side; the gateway's crops are made with the same two numbers. */
+/** Where the eyes sit in a face crop, as a share of its height; the gateway's crops (gateway/pixels.py) have the same. */
 export const EYE_HEIGHT = 0.42;
-export const EYE_DISTANCE = 0.25;
+/** Side of a face crop as a multiple of the box's longer side; the gateway's crops have the same. */
+export const CROP_MARGIN = 1.7;
 
-/** Places a face so that its eyes are level, at the crops' height and distance. The frame shows the middle of a square crop. */
-export function alignEyes(leftEye: Point, rightEye: Point, frame: Size): Placement {
+export interface Box extends Size {
+  left: number;
+  top: number;
+}
+
+/**
+ * Places a face as the gateway's crops show theirs: eyes level and at EYE_HEIGHT, the box's centre in the middle of the
+ * width. The frame shows the middle of a square crop that covers it.
+ */
+export function alignEyes(leftEye: Point, rightEye: Point, box: Box, frame: Size): Placement {
   const side = Math.max(frame.width, frame.height);
-  const across = rightEye.x - leftEye.x;
-  const down = rightEye.y - leftEye.y;
-  const distance = Math.max(Math.hypot(across, down), 1e-3);
+  const angle = -Math.atan2(rightEye.y - leftEye.y, rightEye.x - leftEye.x);
+  const centre = { x: box.left + box.width / 2, y: box.top + box.height / 2 };
+  const eyes = { x: (leftEye.x + rightEye.x) / 2, y: (leftEye.y + rightEye.y) / 2 };
+  // From the eyes along their own line, to the point below or above the box's centre.
+  const along = (centre.x - eyes.x) * Math.cos(angle) - (centre.y - eyes.y) * Math.sin(angle);
   return {
-    angle: -Math.atan2(down, across),
-    scale: (EYE_DISTANCE * side) / distance,
-    from: { x: (leftEye.x + rightEye.x) / 2, y: (leftEye.y + rightEye.y) / 2 },
+    angle,
+    scale: side / (CROP_MARGIN * Math.max(box.width, box.height, 1)),
+    from: { x: eyes.x + along * Math.cos(angle), y: eyes.y - along * Math.sin(angle) },
     to: { x: frame.width / 2, y: frame.height / 2 + (EYE_HEIGHT - 0.5) * side },
   };
 }

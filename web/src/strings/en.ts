@@ -1,6 +1,6 @@
 import type { Problem, ProblemKind } from "../api/problem";
 import type { KeepFor } from "../state/state";
-import { countOf, percentOf, shareOf } from "./numbers";
+import { countOf, PERCENT_SIGN, percentOf, shareOf } from "./numbers";
 
 const LANGUAGE = "en";
 const faces = (count: number) => `${countOf(count, LANGUAGE)} ${count === 1 ? "face" : "faces"}`;
@@ -107,7 +107,7 @@ export const en = {
     now: "Try now",
     another: "Try another photo",
     yourPhoto: "Your photo",
-    found: (count: number) => (count === 1 ? "One face" : `${faces(count)} in your photo`),
+    found: (count: number) => (count === 1 ? "One face in your photo" : `${faces(count)} in your photo`),
     chooseAnother: "Choose another face to see its twin.",
     announce: (percent: number, person: string) => `Found: ${person || "the closest face"}, ${percent} percent alike.`,
     announceNone: "No other face to compare with.",
@@ -137,6 +137,7 @@ export const en = {
       const share = shareOf(percentile, LANGUAGE);
       return count === undefined ? `Closer than ${share} of the gallery` : `Closer than ${share} of ${faces(count)}`;
     },
+    open: "See the whole photo",
     none: "Nobody else yet",
     noneAdvice: "The gallery holds no other face to compare with. Keep your photo, and the next visitor has one.",
     onlyYou: "Only you so far",
@@ -145,8 +146,7 @@ export const en = {
 
   others: {
     title: "Others who come close",
-    percent: (percent: number) => `${percentOf(percent)} %`,
-    open: (person: string) => (person ? `Open the photo of ${person}` : "Open the photo"),
+    percent: (percent: number) => percentOf(percent) + PERCENT_SIGN,
   },
 
   yourself: {
@@ -205,13 +205,15 @@ export const en = {
     removing: "Removing",
     removed: "Removed",
     removedAdvice: (count: number) =>
-      `The photo and its ${faces(count)} are gone from the gallery, and the original has been deleted.`,
+      `The photo, with ${faces(count)} in it, is gone from the gallery, and the original has been deleted.`,
     pending: "Removed from the gallery",
     pendingAdvice: (count: number) =>
-      `Nothing shows the photo or its ${faces(count)} any more. The original file is still being deleted, and that is retried until it is done.`,
+      `Nothing shows the photo, with ${faces(count)} in it, any more. The original file is still being deleted, and that is retried until it is done.`,
     another: "Remove another photo",
     back: "Back to the search",
   },
+
+  footer: "A network trained on faces measures the likeness. It says who looks alike, never who is who.",
 
   viewer: { close: "Close", photoOf: (person: string) => (person ? `The photo of ${person}` : "The photo") },
 

@@ -8,8 +8,11 @@ export function percentOf(percent: number): string {
   return String(Math.max(0, Math.min(99, Math.round(percent))));
 }
 
+/** A narrow space that never breaks, and the sign. */
+export const PERCENT_SIGN = "\u202f%";
+
 /** A share, 0..1, as a percentage with one decimal. It is rounded down: "closer than 99.9 %" must be true. */
 export function shareOf(share: number, language: string): string {
   const tenths = Math.floor(Math.max(0, Math.min(1, share)) * 1000 + 1e-6) / 10;
-  return `${new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(tenths)} %`;
+  return `${new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(tenths)}${PERCENT_SIGN}`;
 }

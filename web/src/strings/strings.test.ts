@@ -3,13 +3,13 @@ import { en } from "./en";
 
 describe("numbers", () => {
   test("the share of the gallery is rounded down, so that it is never more than the truth", () => {
-    expect(en.verdict.share(0.99799, 12345)).toBe("Closer than 99.7 % of 12,345 faces");
-    expect(en.verdict.share(0.965, 29)).toBe("Closer than 96.5 % of 29 faces");
-    expect(en.verdict.share(1, 1)).toBe("Closer than 100 % of 1 face");
+    expect(en.verdict.share(0.99799, 12345)).toBe("Closer than 99.7\u202f% of 12,345 faces");
+    expect(en.verdict.share(0.965, 29)).toBe("Closer than 96.5\u202f% of 29 faces");
+    expect(en.verdict.share(1, 1)).toBe("Closer than 100\u202f% of 1 face");
   });
 
   test("the share needs no count", () => {
-    expect(en.verdict.share(0.5, undefined)).toBe("Closer than 50 % of the gallery");
+    expect(en.verdict.share(0.5, undefined)).toBe("Closer than 50\u202f% of the gallery");
   });
 
   test("a likeness is a whole number below 100", () => {

@@ -1,0 +1,1 @@
+"""What browsers and applications call: photos in, twins out."""

@@ -1,0 +1,90 @@
+"""Answers to callers, from what the journeys found."""
+
+from google.rpc import status_pb2
+from twin.gateway.v1 import gateway_pb2 as pb
+from twin.vectorstore.v1 import vectorstore_pb2
+
+from gateway.compare import Comparison
+from gateway.importer import Progress
+from gateway.keep import Kept
+from gateway.photo_urls import PhotoUrls
+from gateway.records import Analysis, Gallery, Model
+from gateway.search import SearchOutcome
+from runtime.status import to_status
+
+
+def search_response(outcome: SearchOutcome, urls: PhotoUrls, keep_error: status_pb2.Status | None) -> pb.SearchResponse:
+    """Returns what a search found, its pictures' addresses included."""
+    response = pb.SearchResponse(
+        faces=[face.wire for face in outcome.analysis.faces],
+        image_width=outcome.analysis.width,
+        image_height=outcome.analysis.height,
+        save_error=keep_error,
+    )
+    for face, neighbours in outcome.results:
+        response.results.append(
+            pb.FaceResult(
+                face_index=face.index,
+                twins=[_twin(match, urls) for match in neighbours.matches],
+                yourself=[_twin(match, urls) for match in neighbours.yourself],
+            )
+        )
+    if outcome.kept is not None:
+        response.saved_photo.CopyFrom(_receipt(outcome.kept))
+    return response
+
+
+def _twin(match: vectorstore_pb2.Match, urls: PhotoUrls) -> pb.Twin:
+    return pb.Twin(
+        match=match,
+        image_url=urls.make(match.photo_id, "large"),
+        thumbnail_url=urls.make(match.photo_id, "thumb"),
+        face_url=urls.make(match.photo_id, "thumb", match.face_id),
+    )
+
+
+def _receipt(kept: Kept) -> pb.SavedPhoto:
+    return pb.SavedPhoto(photo_id=kept.photo_id, deletion_token=kept.deletion_token)
+
+
+def add_response(kept: Kept) -> pb.AddPhotoResponse:
+    """Returns the receipt of a kept photo."""
+    return pb.AddPhotoResponse(saved_photo=_receipt(kept), faces=kept.faces, already_present=kept.already_present)
+
+
+def detect_response(analysis: Analysis) -> pb.DetectFacesResponse:
+    """Returns the faces of a photo."""
+    return pb.DetectFacesResponse(
+        faces=[face.wire for face in analysis.faces], image_width=analysis.width, image_height=analysis.height
+    )
+
+
+def compare_response(comparison: Comparison) -> pb.CompareResponse:
+    """Returns how alike two faces are."""
+    return pb.CompareResponse(
+        similarity=vectorstore_pb2.Similarity(cosine=comparison.cosine, percent=comparison.percent),
+        same_person=comparison.same_person,
+        first_face=comparison.first_face,
+        second_face=comparison.second_face,
+    )
+
+
+def stats_response(gallery: Gallery, model: Model, policy_version: str) -> pb.GetStatsResponse:
+    """Returns a gallery's size."""
+    return pb.GetStatsResponse(
+        photo_count=gallery.photo_count,
+        face_count=gallery.face_count,
+        model_pack=model.pack,
+        policy_version=policy_version,
+    )
+
+
+def import_response(progress: Progress) -> pb.ImportPhotosResponse:
+    """Returns how far an import is."""
+    return pb.ImportPhotosResponse(
+        seen_count=progress.seen_count,
+        added_count=progress.added_count,
+        unchanged_count=progress.unchanged_count,
+        failed_count=progress.failed_count,
+        failures=[pb.ImportFailure(name=failure.name, error=to_status(failure.error)) for failure in progress.failures],
+    )

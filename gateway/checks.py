@@ -1,0 +1,33 @@
+"""What is checked of every request before a peer is called."""
+
+from dataclasses import dataclass
+
+from runtime.errors import ImageTooLarge, InvalidField, UnreadableImage
+
+MAX_TEXT_CHARACTERS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What requests are measured against."""
+
+    max_image_bytes: int
+    policy_versions: frozenset[str]
+
+
+def check_image(image: bytes, limits: Limits, field: str = "image") -> bytes:
+    """Returns the image's bytes; raises UnreadableImage when there are none, ImageTooLarge when there are too many."""
+    if not image:
+        raise UnreadableImage("the image is empty", detected_type="empty", field=field)
+    if len(image) > limits.max_image_bytes:
+        raise ImageTooLarge(limit=limits.max_image_bytes, actual=len(image), unit="bytes", field=field)
+    return image
+
+
+def check_text(text: str, field: str) -> str:
+    """Returns the text; raises InvalidField when it is too long or holds a NUL, which no database keeps."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise InvalidField(field, f"has {len(text)} characters; at most {MAX_TEXT_CHARACTERS} are kept")
+    if "\x00" in text:
+        raise InvalidField(field, "holds a NUL character")
+    return text

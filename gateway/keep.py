@@ -1,0 +1,128 @@
+"""Keeping a photo: the original into its store, then its faces into the vector store; all of it or nothing.
+
+The order is: choose the id, store the original, enrol. An enrolment that failed for sure takes the original back at
+once. One whose outcome is not known leaves it, since a photo may have been stored that names it; the sweep finds out
+later.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+
+from twin.face.v1 import face_pb2
+
+from gateway.deadlines import TimeLeft
+from gateway.embedder_client import Embedder
+from gateway.metrics import SAVES
+from gateway.orders import KeepOrder
+from gateway.outcome import may_have_happened
+from gateway.photo_store import PhotoStore, new_key
+from gateway.pixels import rebuild
+from gateway.records import NewPhoto, Source, StoredPhoto
+from gateway.vectorstore_client import VectorStore
+from runtime.errors import ConsentMissing, DuplicatePhoto, TwinError
+from runtime.logs import get_logger
+
+_TOKEN_BYTES = 32
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepLimits:
+    """What keeping is bound by."""
+
+    max_image_pixels: int
+    max_png_bytes: int
+    store_timeout_s: float
+    enroll_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A photo that is in the gallery. deletion_token is empty when it was there before."""
+
+    photo_id: str
+    deletion_token: str
+    faces: tuple[face_pb2.Face, ...]
+    already_present: bool
+
+
+class Keeper:
+    """Keeps photos."""
+
+    def __init__(self, embedder: Embedder, vectors: VectorStore, store: PhotoStore, limits: KeepLimits) -> None:
+        self._embedder = embedder
+        self._vectors = vectors
+        self._store = store
+        self._limits = limits
+
+    async def keep(self, order: KeepOrder, time_left: TimeLeft, *, needs_consent: bool) -> Kept:
+        """Keeps a photo and returns its receipt, or what is there when the caller's photo_id was kept before.
+
+        Raises ConsentMissing, DuplicatePhoto, StorageFull, and whatever the embedder and the vector store say.
+        """
+        if needs_consent and order.consent is None:
+            raise ConsentMissing
+        try:
+            kept = await self._keep(order, time_left)
+        except TwinError as error:
+            SAVES.labels(error.reason.lower() or error.code.name.lower()).inc()
+            raise
+        SAVES.labels("already_present" if kept.already_present else "kept").inc()
+        return kept
+
+    async def _keep(self, order: KeepOrder, time_left: TimeLeft) -> Kept:
+        sha256 = hashlib.sha256(order.image).digest()
+        if order.photo_id is not None:
+            known = await self._vectors.find_photo(order.photo_id, time_left(self._limits.store_timeout_s))
+            if known is not None:
+                return _already_present(known, sha256)
+        photo_id = order.photo_id or str(uuid.uuid4())
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        picture = await asyncio.to_thread(
+            rebuild, order.image, self._limits.max_image_pixels, self._limits.max_png_bytes
+        )
+        source = Source(self._store.name, new_key(photo_id, picture.suffix))
+        photo = NewPhoto(
+            gallery=order.gallery,
+            photo_id=photo_id,
+            source=source,
+            image=order.image,
+            sha256=sha256,
+            faces=order.faces,
+            width=picture.width,
+            height=picture.height,
+            collection=order.collection,
+            original_filename=order.original_filename,
+            person=order.person,
+            persons=order.persons,
+            consent=order.consent,
+            deletion_token_sha256=hashlib.sha256(token.encode()).digest(),
+        )
+        time_left(self._limits.enroll_timeout_s)  # Nothing is stored for a caller whose time is up.
+        await self._store.put(source.key, picture.data)
+        try:
+            stored = await self._embedder.enroll(photo, time_left(self._limits.enroll_timeout_s))
+        except TwinError as error:
+            if not may_have_happened(error):
+                await self._take_back(source)
+            raise
+        if stored.source != source:
+            # Another attempt with this photo_id was first; its original and its token are the ones that hold.
+            await self._take_back(source)
+            return _already_present(stored, sha256)
+        return Kept(stored.photo_id, token, stored.faces, already_present=False)
+
+    async def _take_back(self, source: Source) -> None:
+        try:
+            await self._store.delete(source.key)
+        except TwinError as error:
+            _log.warning("an original is left to the sweep", reason=error.reason)
+
+
+def _already_present(photo: StoredPhoto, sha256: bytes) -> Kept:
+    if photo.sha256 != sha256:
+        raise DuplicatePhoto(photo.photo_id, "this photo_id names another photo")
+    return Kept(photo.photo_id, "", photo.faces, already_present=True)

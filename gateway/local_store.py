@@ -1,0 +1,145 @@
+"""Originals in a folder of this machine."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from gateway.photo_store import KEPT_PREFIX, BadKey, StoredObject
+from runtime.errors import DependencyUnavailable, ImageTooLarge, NotFound, StorageFull
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DRAFT_PREFIX: Final = ".draft-"
+_DRAFT_MAX_AGE_S: Final = 3600.0
+_LIST_CHUNK: Final = 256
+
+
+class LocalStore:
+    """A PhotoStore under one root folder. Names that begin with a dot are not seen."""
+
+    name = "local"
+
+    def __init__(self, root: Path) -> None:
+        (root / KEPT_PREFIX).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._root = root.resolve()
+        self._remove_old_drafts()
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores the bytes, durable and whole or not at all; raises StorageFull or DependencyUnavailable."""
+        await asyncio.to_thread(self._put, self._path(key), data)
+
+    async def get(self, key: str, max_bytes: int) -> bytes:
+        """Returns the bytes; raises NotFound, ImageTooLarge or DependencyUnavailable."""
+        return await asyncio.to_thread(self._get, self._path(key), max_bytes)
+
+    async def delete(self, key: str) -> None:
+        """Removes the original; one that is not there is no error. Raises DependencyUnavailable."""
+        await asyncio.to_thread(self._delete, self._path(key))
+
+    async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """Yields what lies in a folder and below it, by name; raises NotFound when there is no such folder."""
+        folder = self._path(prefix) if prefix else self._root
+        if not await asyncio.to_thread(folder.is_dir):
+            raise NotFound("folder")
+        walk = self._walk(folder)
+        while chunk := await asyncio.to_thread(lambda: list(islice(walk, _LIST_CHUNK))):
+            for found in chunk:
+                yield found
+
+    def _path(self, key: str) -> Path:
+        """Returns where a key lies; raises BadKey unless that is within the root, symbolic links followed."""
+        parts = PurePosixPath(key).parts
+        if not parts or "\x00" in key or "\\" in key or key.startswith("/"):
+            raise BadKey("the key is no path in the store")
+        if any(part == ".." or part.startswith(".") for part in parts):
+            raise BadKey("the key leads out of the store")
+        try:
+            path = self._root.joinpath(*parts).resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise BadKey("the key is no path in the store") from error
+        if not path.is_relative_to(self._root) or path == self._root:
+            raise BadKey("the key leads out of the store")
+        return path
+
+    def _put(self, path: Path, data: bytes) -> None:
+        draft = path.with_name(f"{_DRAFT_PREFIX}{secrets.token_hex(8)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+            _sync_folder(path.parent.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            if error.errno in _FULL:
+                raise StorageFull("the photo store is full") from error
+            raise DependencyUnavailable(self.name) from error
+
+    def _get(self, path: Path, max_bytes: int) -> bytes:
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_size > max_bytes:
+                    raise ImageTooLarge(limit=max_bytes, actual=status.st_size, unit="bytes")
+                return file.read(max_bytes)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound("photo") from error
+        except OSError as error:
+            raise DependencyUnavailable(self.name) from error
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.exists():
+                _sync_folder(path.parent)
+        except OSError as error:
+            raise DependencyUnavailable(self.name) from error
+
+    def _walk(self, folder: Path) -> Iterator[StoredObject]:
+        for parent, folders, names in os.walk(folder, onerror=_fail):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                path = Path(parent, name)
+                if name.startswith(".") or not path.resolve().is_relative_to(self._root):
+                    continue
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue  # Removed meanwhile.
+                if stat.S_ISREG(status.st_mode):
+                    yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
+
+    def _remove_old_drafts(self) -> None:
+        """Removes what a process left behind that died while it wrote."""
+        for draft in (self._root / KEPT_PREFIX).rglob(f"{_DRAFT_PREFIX}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > _DRAFT_MAX_AGE_S:
+                    draft.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fail(error: OSError) -> None:
+    """A folder that cannot be read makes a listing partial, and a partial listing must not pass for a whole one."""
+    raise DependencyUnavailable(LocalStore.name) from error

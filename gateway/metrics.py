@@ -1,0 +1,19 @@
+"""What the gateway counts."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+SAVES: Final = Counter("twin_gateway_saves_total", "Photos that were to be kept, by outcome.", ("outcome",))
+REMOVALS: Final = Counter("twin_gateway_originals_removed_total", "Originals of deleted photos removed from the store.")
+PENDING_REMOVALS: Final = Gauge(
+    "twin_gateway_removals_pending", "Deleted photos whose originals are still to be removed."
+)
+ORPHANS: Final = Counter("twin_gateway_orphans_removed_total", "Originals removed because no photo names them.")
+RENDITIONS: Final = Counter(
+    "twin_gateway_renditions_total", "Pictures served, by where they came from.", ("from_cache",)
+)
+CACHE_BYTES: Final = Gauge("twin_gateway_photo_cache_bytes", "Size of the picture cache on disk.")
+GRPC_WEB_CALLS: Final = Counter(
+    "twin_gateway_grpc_web_calls_total", "Calls that came over grpc-web, by status.", ("code",)
+)

@@ -1,0 +1,63 @@
+"""Where originals are kept: what every store can do, and how keys tell ours from the owner's."""
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gateway.records import Source
+
+# Originals that the gateway put there, and removes. Everything else in a store is its owner's: served, never removed.
+KEPT_PREFIX: Final = "kept/"
+_ID_CHARACTERS: Final = 36
+
+
+class BadKey(ValueError):
+    """The key names nothing that can be in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One original in a store. modify_time_s is seconds since 1970."""
+
+    key: str
+    size_bytes: int
+    modify_time_s: float
+
+
+class PhotoStore(Protocol):
+    """Keeps originals under keys: "/"-divided paths. Methods raise BadKey for a key that leads out of the store."""
+
+    # What PhotoSource.store says.
+    name: str
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores the bytes, durable and whole or not at all; raises StorageFull or DependencyUnavailable."""
+
+    async def get(self, key: str, max_bytes: int) -> bytes:
+        """Returns the bytes; raises NotFound, ImageTooLarge or DependencyUnavailable."""
+
+    async def delete(self, key: str) -> None:
+        """Removes the original; one that is not there is no error. Raises DependencyUnavailable."""
+
+    def list(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """Yields what lies in a folder and below it ("" for everything); raises NotFound for no such folder."""
+
+
+def new_key(photo_id: str, suffix: str) -> str:
+    """Returns a key for an original of ours: never the same twice, so that no attempt touches another's bytes."""
+    return f"{KEPT_PREFIX}{photo_id[:2]}/{photo_id}-{uuid.uuid4().hex[:12]}.{suffix}"
+
+
+def photo_id_of(key: str) -> str | None:
+    """Returns the photo that a key of ours was made for, or None for a key that new_key did not make."""
+    text = key.rpartition("/")[2][:_ID_CHARACTERS]
+    try:
+        return text if key.startswith(KEPT_PREFIX) and str(uuid.UUID(text)) == text else None
+    except ValueError:
+        return None
+
+
+def is_kept(source: Source) -> bool:
+    """True for an original that the gateway put there; False for the owner's own files."""
+    return source.key.startswith(KEPT_PREFIX)

@@ -1,0 +1,105 @@
+"""GET /photos/<photo_id>: a stored photo or one face of it, for whoever holds a signed address."""
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from gateway.outcome import code_of
+from gateway.photo_urls import SIZES, PhotoUrls
+from gateway.records import FacePlace, StoredPhoto
+from gateway.renditions import Rendition, Renditions
+from gateway.vectorstore_client import VectorStore
+from runtime.errors import InvalidField, NotFound, NotReady, TwinError
+from runtime.interceptor import status_of
+from runtime.names import parse_photo_id
+from runtime.readiness import Readiness
+
+# After this a browser asks again, so that a deleted photo does not live on in its cache.
+_MAX_AGE_S: Final = 300
+_HTTP_BY_CODE: Final = {"NOT_FOUND": 404, "UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 503, "DEADLINE_EXCEEDED": 504}
+_FACE_ID: Final = re.compile(r"[0-9]{1,19}")
+
+
+class PhotoRoute:
+    """Serves photos."""
+
+    def __init__(
+        self,
+        vectors: VectorStore,
+        renditions: Renditions,
+        urls: PhotoUrls,
+        readiness: Readiness,
+        *,
+        store_timeout_s: float,
+    ) -> None:
+        self._vectors = vectors
+        self._renditions = renditions
+        self._urls = urls
+        self._readiness = readiness
+        self._store_timeout_s = store_timeout_s
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answers with the picture; 403 for an address that is wrong or too old, 404 for a photo that is deleted."""
+        query = request.query
+        photo_id = request.match_info["photo_id"]
+        face, size = query.get("face", ""), query.get("size", "large")
+        left_s = self._urls.seconds_left(photo_id, face, query.get("expires", ""), query.get("signature", ""))
+        if left_s is None or size not in SIZES:
+            return web.Response(status=403, text="this address is not good, or no longer\n")
+        try:
+            rendition = await self._find(photo_id, face, size)
+        except TwinError as error:
+            code = code_of(error).name
+            return web.Response(status=_HTTP_BY_CODE.get(code, 500), text=f"{error.message}\n")
+        except Exception as error:
+            return web.Response(status=500, text=f"{status_of(error).message}\n")
+        return _respond(request, rendition, min(left_s, _MAX_AGE_S))
+
+    async def _find(self, photo_id: str, face: str, size: str) -> Rendition:
+        if not self._readiness.accepts_calls:
+            raise NotReady(self._readiness.reason)
+        try:
+            parse_photo_id(photo_id)
+        except InvalidField as error:
+            raise NotFound("photo") from error
+        photo = await self._vectors.find_photo(photo_id, self._store_timeout_s)
+        if photo is None:
+            self._renditions.purge(photo_id)
+            raise NotFound("photo")
+        return await self._renditions.get(photo, size, _place(photo, face) if face else None)
+
+
+def _place(photo: StoredPhoto, face: str) -> FacePlace:
+    if _FACE_ID.fullmatch(face):
+        for place in photo.places:
+            if place.face_id == int(face):
+                return place
+    raise NotFound("face")
+
+
+def _respond(request: web.Request, rendition: Rendition, max_age_s: int) -> web.Response:
+    tag = f'"{rendition.tag}"'
+    headers = {
+        "ETag": tag,
+        "Cache-Control": f"private, max-age={max_age_s}",
+        "Accept-Ranges": "bytes",
+        # A picture has no business running anything, even opened by itself.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if tag in [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]:
+        return web.Response(status=304, headers=headers)
+    data, status = rendition.data, 200
+    wanted = request.headers.get("Range") if request.headers.get("If-Range", tag) == tag else None
+    if wanted is not None and wanted.startswith("bytes=") and "," not in wanted:
+        try:
+            part = request.http_range
+        except ValueError:
+            part = slice(None, None, 1)  # What cannot be read is not asked for (RFC 9110, section 14.2).
+        start, stop, _ = part.indices(len(data))
+        if start >= stop:
+            return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
+        if part.start is not None or part.stop is not None:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+            data, status = data[start:stop], 206
+    return web.Response(status=status, body=data, content_type=rendition.content_type, headers=headers)

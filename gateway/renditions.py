@@ -1,0 +1,118 @@
+"""Pictures of stored photos, as they are shown: made on demand, remembered on disk."""
+
+import asyncio
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.metrics import RENDITIONS
+from gateway.photo_cache import PhotoCache
+from gateway.photo_store import BadKey, PhotoStore, is_kept
+from gateway.pixels import content_type_of, crop_face, decode_upright, rebuild, shrink
+from gateway.records import FacePlace, StoredPhoto
+from runtime.errors import NotFound, Overloaded
+
+THUMB_PX: Final = 320
+LARGE_PX: Final = 1600
+_FACE_PX: Final = {"thumb": 256, "large": 640, "original": 1024}
+_WORKERS: Final = 2
+_MAX_IN_PROGRESS: Final = 64
+# Originals of ours may be larger than the upload was; the owner's files are taken as they are.
+_MAX_ORIGINAL_BYTES: Final = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A picture, ready to send; tag changes when its bytes do."""
+
+    data: bytes
+    content_type: str
+    tag: str
+
+
+class Renditions:
+    """Makes pictures in threads, each once however many ask for it."""
+
+    def __init__(self, store: PhotoStore, cache: PhotoCache, *, max_pixels: int, max_png_bytes: int) -> None:
+        self._store = store
+        self._cache = cache
+        self._max_pixels = max_pixels
+        self._max_png_bytes = max_png_bytes
+        self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pictures")
+        self._in_progress: dict[str, asyncio.Task[bytes]] = {}
+
+    async def get(self, photo: StoredPhoto, size: str, face: FacePlace | None = None) -> Rendition:
+        """Returns a photo, or one face of it, in a size of photo_urls.SIZES.
+
+        Raises NotFound when the original is gone or is in another store, UnreadableImage, Overloaded,
+        DependencyUnavailable.
+        """
+        if photo.source.store != self._store.name:
+            raise NotFound("photo")
+        # The key is in the name: a photo that was deleted and added anew is another picture.
+        what = f"{photo.source.key}\n{size}\n{face}"
+        name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        as_stored = face is None and size == "original" and is_kept(photo.source)
+        if as_stored:
+            data = await self._original(photo)
+        else:
+            data = await self._cached(photo, size, face, name)
+        return Rendition(data, content_type_of(data), name)
+
+    def purge(self, photo_id: str) -> None:
+        """Forgets every picture of a deleted photo."""
+        self._cache.purge(photo_id)
+
+    async def close(self) -> None:
+        """Ends what is in progress."""
+        for task in self._in_progress.values():
+            task.cancel()
+        await asyncio.gather(*self._in_progress.values(), return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _cached(self, photo: StoredPhoto, size: str, face: FacePlace | None, name: str) -> bytes:
+        data = await asyncio.get_running_loop().run_in_executor(None, self._cache.get, photo.photo_id, name)
+        RENDITIONS.labels("no" if data is None else "yes").inc()
+        if data is not None:
+            return data
+        key = f"{photo.photo_id}/{name}"
+        task = self._in_progress.get(key)
+        if task is None:
+            if len(self._in_progress) >= _MAX_IN_PROGRESS:
+                raise Overloaded
+            task = asyncio.create_task(self._make(photo, size, face, name), name="picture")
+            self._in_progress[key] = task
+            task.add_done_callback(lambda done: self._finish(key, done))
+        # One caller's leaving is no reason for the others to wait in vain.
+        return await asyncio.shield(task)
+
+    def _finish(self, key: str, task: asyncio.Task[bytes]) -> None:
+        self._in_progress.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # Every caller may have left before the failure that they would have heard of.
+
+    async def _make(self, photo: StoredPhoto, size: str, face: FacePlace | None, name: str) -> bytes:
+        original = await self._original(photo)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._make_and_remember, original, photo.photo_id, size, face, name
+        )
+
+    def _make_and_remember(self, original: bytes, photo_id: str, size: str, face: FacePlace | None, name: str) -> bytes:
+        data = self._render(original, size, face)
+        self._cache.put(photo_id, name, data)
+        return data
+
+    def _render(self, original: bytes, size: str, face: FacePlace | None) -> bytes:
+        if face is None and size == "original":
+            return rebuild(original, self._max_pixels, self._max_png_bytes).data
+        _, image = decode_upright(original, self._max_pixels)
+        if face is not None:
+            return crop_face(image, face.box, face.eyes, _FACE_PX[size])
+        return shrink(image, THUMB_PX if size == "thumb" else LARGE_PX)
+
+    async def _original(self, photo: StoredPhoto) -> bytes:
+        try:
+            return await self._store.get(photo.source.key, _MAX_ORIGINAL_BYTES)
+        except BadKey as error:
+            raise NotFound("photo") from error

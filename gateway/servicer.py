@@ -1,0 +1,160 @@
+"""TwinService: lets callers in, and translates between the wire and the journeys."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import grpc.aio
+from twin.gateway.v1 import gateway_pb2 as pb
+from twin.gateway.v1 import gateway_pb2_grpc
+
+from gateway import answers, convert
+from gateway.admission import Admission
+from gateway.auth import Authorizer, Role
+from gateway.checks import Limits, check_image
+from gateway.compare import Comparer
+from gateway.embedder_client import Embedder
+from gateway.importer import Importer
+from gateway.keep import Keeper
+from gateway.photo_urls import PhotoUrls
+from gateway.remove import Remover
+from gateway.renditions import Renditions
+from gateway.search import Searcher
+from gateway.vectorstore_client import VectorStore
+from runtime.channels import time_left_s
+from runtime.errors import NotFound
+from runtime.interceptor import status_of
+from runtime.names import check_gallery_name, parse_photo_id
+
+PIECE_BYTES: Final = 64 * 1024
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Journeys:
+    """What the servicer hands calls to."""
+
+    embedder: Embedder
+    vectors: VectorStore
+    searcher: Searcher
+    comparer: Comparer
+    keeper: Keeper
+    remover: Remover
+    renditions: Renditions
+    importer: Importer
+
+
+class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
+    """The public API; one implementation behind gRPC and grpc-web."""
+
+    def __init__(
+        self,
+        journeys: Journeys,
+        *,
+        authorizer: Authorizer,
+        admission: Admission,
+        limits: Limits,
+        urls: PhotoUrls,
+        policy_version: str,
+        embed_timeout_s: float,
+        store_timeout_s: float,
+    ) -> None:
+        self._journeys = journeys
+        self._authorizer = authorizer
+        self._admission = admission
+        self._limits = limits
+        self._urls = urls
+        self._policy_version = policy_version
+        self._embed_timeout_s = embed_timeout_s
+        self._store_timeout_s = store_timeout_s
+
+    async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:  # noqa: N802
+        """Finds twins; keeps the photo with consent."""
+        with self._enter("Search", context):
+            order = convert.search_order(request, self._limits)
+            outcome = await self._journeys.searcher.search(order, partial(time_left_s, context))
+            keep_error = None if outcome.keep_error is None else status_of(outcome.keep_error)
+            return answers.search_response(outcome, self._urls, keep_error)
+
+    async def DetectFaces(  # noqa: N802
+        self, request: pb.DetectFacesRequest, context: Context
+    ) -> pb.DetectFacesResponse:
+        """Finds the faces of a photo."""
+        with self._enter("DetectFaces", context):
+            image = check_image(request.image, self._limits)
+            timeout_s = time_left_s(context, self._embed_timeout_s)
+            return answers.detect_response(await self._journeys.embedder.detect(image, timeout_s))
+
+    async def Compare(self, request: pb.CompareRequest, context: Context) -> pb.CompareResponse:  # noqa: N802
+        """Compares two photos."""
+        with self._enter("Compare", context):
+            order = convert.compare_order(request, self._limits)
+            comparison = await self._journeys.comparer.compare(order, partial(time_left_s, context))
+            return answers.compare_response(comparison)
+
+    async def AddPhoto(self, request: pb.AddPhotoRequest, context: Context) -> pb.AddPhotoResponse:  # noqa: N802
+        """Keeps a photo."""
+        with self._enter("AddPhoto", context) as role:
+            order = convert.keep_order(request, self._limits)
+            kept = await self._journeys.keeper.keep(
+                order, partial(time_left_s, context), needs_consent=role is not Role.ADMIN
+            )
+            return answers.add_response(kept)
+
+    async def DeletePhoto(  # noqa: N802
+        self, request: pb.DeletePhotoRequest, context: Context
+    ) -> pb.DeletePhotoResponse:
+        """Deletes a photo."""
+        with self._enter("DeletePhoto", context) as role:
+            removed = await self._journeys.remover.delete(
+                str(parse_photo_id(request.photo_id)),
+                request.deletion_token,
+                partial(time_left_s, context),
+                needs_token=role is not Role.ADMIN,
+            )
+            return pb.DeletePhotoResponse(face_count=removed.face_count, original_removed=removed.original_removed)
+
+    async def GetPhoto(  # noqa: N802
+        self, request: pb.GetPhotoRequest, context: Context
+    ) -> AsyncIterator[pb.GetPhotoResponse]:
+        """Streams an original. Open to visitors: whoever can search a gallery is shown its photos anyway."""
+        with self._enter("GetPhoto", context):
+            photo_id = str(parse_photo_id(request.photo_id))
+            photo = await self._journeys.vectors.find_photo(photo_id, time_left_s(context, self._store_timeout_s))
+            if photo is None:
+                raise NotFound("photo")
+            original = await self._journeys.renditions.get(photo, "original")
+            content_type = original.content_type
+            for start in range(0, len(original.data), PIECE_BYTES):
+                piece = original.data[start : start + PIECE_BYTES]
+                yield pb.GetPhotoResponse(data=piece, content_type=content_type)
+                content_type = ""
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: N802
+        """Describes a gallery."""
+        with self._enter("GetStats", context):
+            name = check_gallery_name(request.gallery)
+            timeout_s = time_left_s(context, self._store_timeout_s)
+            gallery = await self._journeys.vectors.get_gallery(name, timeout_s)
+            model = await self._journeys.embedder.get_model(time_left_s(context, self._store_timeout_s))
+            return answers.stats_response(gallery, model, self._policy_version)
+
+    async def ImportPhotos(  # noqa: N802
+        self, request: pb.ImportPhotosRequest, context: Context
+    ) -> AsyncIterator[pb.ImportPhotosResponse]:
+        """Imports a folder of the photo store."""
+        with self._enter("ImportPhotos", context):
+            order = convert.import_order(request)
+            work = self._journeys.importer.import_folder(order, partial(time_left_s, context))
+            async with aclosing(work) as states:
+                async for progress in states:
+                    yield answers.import_response(progress)
+
+    @contextmanager
+    def _enter(self, method: str, context: Context) -> Iterator[Role]:
+        """Lets a call in; raises UnknownKey, RoleMissing or Overloaded."""
+        role = self._authorizer.authorize(method, tuple(context.invocation_metadata() or ()))
+        with self._admission.enter():
+            yield role

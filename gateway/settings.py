@@ -1,0 +1,75 @@
+"""What the gateway can be told, from the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from runtime.settings import BindAddress, ServiceSettings
+
+
+def _split_origins(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError("an origin is SCHEME://HOST[:PORT] without a path, several divided by commas")
+    return tuple(origin.lower() for origin in origins)
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_origins), AfterValidator(_check_origins)]
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of the gateway; names in the environment carry the prefix TWIN_."""
+
+    metrics_bind: BindAddress = "127.0.0.1:9150"
+    gateway_bind: BindAddress = "127.0.0.1:50050"
+    gateway_http_bind: BindAddress = "127.0.0.1:8080"
+    embedder_bind: BindAddress = "127.0.0.1:50051"
+    vectorstore_bind: BindAddress = "127.0.0.1:50052"
+    # Where the peers are dialled; where they listen when unset.
+    embedder_target: str = ""
+    vectorstore_target: str = ""
+
+    # Pages of these origins may call, besides the gateway's own.
+    allowed_origins: Origins = ()
+    # The built page; found beside the package when unset.
+    web_dir: Path | None = None
+    photo_store: Literal["local", "drive"] = "local"
+    # Made and kept in the data folder when unset.
+    admin_key: SecretStr | None = None
+
+    max_image_bytes: Annotated[int, Field(ge=2**10, le=2**28)] = 20 * 2**20
+    # OpenCV is asked to read no more either.
+    max_image_pixels: Annotated[int, Field(ge=10_000, le=100_000_000)] = 50_000_000
+    # How long a photo's address is good for, at least.
+    photo_url_ttl_s: Annotated[int, Field(ge=10, le=7 * 86_400)] = 3600
+    photo_cache_bytes: Annotated[int, Field(ge=2**20)] = 512 * 2**20
+    # A caller over grpc-web gets no more time than this, whatever it asks for.
+    max_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    # Calls in progress at once; one more is answered RESOURCE_EXHAUSTED.
+    max_concurrent_calls: Annotated[int, Field(ge=1, le=10_000)] = 64
+    embed_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    enroll_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    store_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    import_timeout_s: Annotated[float, Field(gt=0)] = 86_400.0
+    removal_retry_s: Annotated[float, Field(gt=0)] = 30.0
+    sweep_interval_s: Annotated[float, Field(gt=0)] = 3600.0
+
+    @property
+    def embedder_address(self) -> str:
+        """What to dial for the embedder."""
+        return self.embedder_target or self.embedder_bind
+
+    @property
+    def vectorstore_address(self) -> str:
+        """What to dial for the vector store."""
+        return self.vectorstore_target or self.vectorstore_bind

@@ -1,0 +1,72 @@
+"""Finding originals of ours that no photo names: what an enrolment left whose outcome was never known.
+
+It removes nothing on any doubt: a store that cannot be listed whole, a vector store that does not answer, or so many
+orphans that the wrong database is likelier than that many failures.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from gateway.metrics import ORPHANS
+from gateway.photo_store import KEPT_PREFIX, PhotoStore, photo_id_of
+from gateway.vectorstore_client import VectorStore
+from runtime.errors import TwinError
+from runtime.logs import get_logger
+
+MIN_AGE_S: Final = 3600.0
+MAX_REMOVALS: Final = 1000
+# Over this many orphans, they must also be fewer than half of what was looked at.
+UNSUSPICIOUS_ORPHANS: Final = 20
+
+_log = get_logger(__name__)
+
+
+class Sweeper:
+    """Removes orphaned originals."""
+
+    def __init__(
+        self, vectors: VectorStore, store: PhotoStore, *, store_timeout_s: float, min_age_s: float = MIN_AGE_S
+    ) -> None:
+        self._vectors = vectors
+        self._store = store
+        self._store_timeout_s = store_timeout_s
+        self._min_age_s = min_age_s
+
+    async def sweep_forever(self, interval_s: float) -> None:
+        """Sweeps now and after every interval, until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except TwinError as error:
+                _log.warning("the sweep was given up", reason=error.reason)
+            await asyncio.sleep(interval_s)
+
+    async def sweep(self) -> int:
+        """Removes the orphans and returns how many; raises TwinError, with nothing removed, on any failure to look."""
+        orphans: list[tuple[str, str]] = []
+        looked_at = 0
+        youngest_s = time.time() - self._min_age_s
+        async for found in self._store.list(KEPT_PREFIX.rstrip("/")):
+            photo_id = photo_id_of(found.key)
+            if photo_id is None or found.modify_time_s > youngest_s:
+                continue
+            looked_at += 1
+            if await self._is_orphan(photo_id, found.key) and len(orphans) < MAX_REMOVALS:
+                orphans.append((photo_id, found.key))
+        if len(orphans) > UNSUSPICIOUS_ORPHANS and len(orphans) * 2 > looked_at:
+            _log.error(
+                "most originals have no photo: is this the right database? None is removed", orphans=len(orphans)
+            )
+            return 0
+        removed = 0
+        for photo_id, key in orphans:
+            if await self._is_orphan(photo_id, key):  # A late retry may have come meanwhile.
+                await self._store.delete(key)
+                removed += 1
+        ORPHANS.inc(removed)
+        return removed
+
+    async def _is_orphan(self, photo_id: str, key: str) -> bool:
+        photo = await self._vectors.find_photo(photo_id, self._store_timeout_s)
+        return photo is None or photo.source.store != self._store.name or photo.source.key != key

@@ -1,0 +1,123 @@
+"""The vector store, as the gateway calls it."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+import grpc.aio
+from twin.face.v1 import face_pb2
+from twin.vectorstore.v1 import vectorstore_pb2 as pb
+from twin.vectorstore.v1 import vectorstore_pb2_grpc
+
+from gateway.convert import stored_photo
+from gateway.records import Deletion, Embedding, Gallery, Model, Neighbours, Removal, Source, StoredPhoto
+from runtime.channels import peer_errors, request_metadata
+from runtime.errors import NotFound, TwinError
+from runtime.status import error_info, to_status
+
+DEPENDENCY = "vectorstore"
+_PAGE_SIZE = 100
+
+
+class VectorStore:
+    """Searches, looks up and deletes. Every call raises TwinError."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: vectorstore_pb2_grpc.VectorStoreServiceAsyncStub = vectorstore_pb2_grpc.VectorStoreServiceStub(
+            channel
+        )
+
+    async def search(
+        self,
+        gallery: str,
+        embeddings: Sequence[Embedding],
+        *,
+        limit: int,
+        mode: int,
+        min_similarity: float | None,
+        timeout_s: float,
+    ) -> tuple[Neighbours, ...]:
+        """Returns the neighbours of each embedding, in order. mode is the wire's number of a MatchMode."""
+        request = pb.SearchRequest(
+            gallery=gallery,
+            queries=[pb.Query(embedding=embedding.wire) for embedding in embeddings],
+            limit=limit,
+            mode=pb.MatchMode.ValueType(mode),
+            min_similarity=min_similarity,
+        )
+        with peer_errors(DEPENDENCY):
+            answer = await self._stub.Search(request, timeout=timeout_s, metadata=request_metadata())
+        return tuple(Neighbours(tuple(result.matches), tuple(result.yourself)) for result in answer.results)
+
+    async def find_photo(self, photo_id: str, timeout_s: float) -> StoredPhoto | None:
+        """Returns a photo, or None when the vector store says that there is none."""
+        try:
+            with peer_errors(DEPENDENCY):
+                answer = await self._stub.GetPhoto(
+                    pb.GetPhotoRequest(photo_id=photo_id), timeout=timeout_s, metadata=request_metadata()
+                )
+        except TwinError as error:
+            if is_not_found(error):
+                return None
+            raise
+        return stored_photo(answer.photo)
+
+    async def delete_photo(self, photo_id: str, deletion_token: str, timeout_s: float) -> Deletion:
+        """Deletes a photo and its faces. An empty token is not checked: only for callers who need none."""
+        request = pb.DeletePhotoRequest(photo_id=photo_id, deletion_token=deletion_token)
+        with peer_errors(DEPENDENCY):
+            answer = await self._stub.DeletePhoto(request, timeout=timeout_s, metadata=request_metadata())
+        source = Source(answer.source.store, answer.source.key)
+        return Deletion(source, answer.face_count, answer.original_removed)
+
+    async def confirm_removal(self, photo_id: str, timeout_s: float) -> None:
+        """Records that a deleted photo's original is gone."""
+        with peer_errors(DEPENDENCY):
+            await self._stub.ConfirmRemoval(
+                pb.ConfirmRemovalRequest(photo_id=photo_id), timeout=timeout_s, metadata=request_metadata()
+            )
+
+    async def list_removals(self, timeout_s: float) -> AsyncGenerator[Removal, None]:
+        """Yields the deleted photos whose originals still have to go, oldest first. timeout_s is for each page."""
+        token = ""
+        while True:
+            request = pb.ListRemovalsRequest(page_size=_PAGE_SIZE, page_token=token)
+            with peer_errors(DEPENDENCY):
+                page = await self._stub.ListRemovals(request, timeout=timeout_s, metadata=request_metadata())
+            for removal in page.removals:
+                yield Removal(removal.photo_id, Source(removal.source.store, removal.source.key))
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def get_gallery(self, name: str, timeout_s: float) -> Gallery:
+        """Returns a gallery; raises NotFound. timeout_s is for each page."""
+        token = ""
+        while True:
+            request = pb.ListGalleriesRequest(page_size=_PAGE_SIZE, page_token=token)
+            with peer_errors(DEPENDENCY):
+                page = await self._stub.ListGalleries(request, timeout=timeout_s, metadata=request_metadata())
+            for gallery in page.galleries:
+                if gallery.name == name:
+                    return Gallery(gallery.name, gallery.model_id, gallery.photo_count, gallery.face_count)
+            token = page.next_page_token
+            if not token:
+                raise NotFound("gallery")
+
+    async def create_gallery(self, name: str, model: Model, timeout_s: float) -> None:
+        """Makes an empty gallery for a model's vectors."""
+        calibration = face_pb2.Calibration(
+            same_person_similarity=model.calibration.same_person_similarity,
+            duplicate_similarity=model.calibration.duplicate_similarity,
+            percent_slope=model.calibration.percent_slope,
+            percent_midpoint=model.calibration.percent_midpoint,
+        )
+        request = pb.CreateGalleryRequest(
+            name=name, model_id=model.model_id, dimension=model.dimension, calibration=calibration
+        )
+        with peer_errors(DEPENDENCY):
+            await self._stub.CreateGallery(request, timeout=timeout_s, metadata=request_metadata())
+
+
+def is_not_found(error: TwinError) -> bool:
+    """True when the vector store itself says so: a proxy's or a stranger's NOT_FOUND carries no reason of ours."""
+    info = error_info(to_status(error))
+    return info is not None and info.reason == NotFound.reason

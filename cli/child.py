@@ -18,7 +18,7 @@ class Child:
     """Runs ``python -m <name>`` and reads the line in which it tells its addresses.
 
     It lives in a process session of its own, so that Ctrl-C at the terminal reaches the supervisor alone, which then
-    ends its children in order. Its standard input is a pipe: should the supervisor be killed, the pipe ends and so does it.
+    ends its children in order. Its standard input is a pipe that ends with the supervisor, and it with the pipe.
     """
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:

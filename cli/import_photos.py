@@ -5,9 +5,10 @@ already is answered as such, before any work is done on it.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -119,6 +120,8 @@ class _Import:
         self._settings = settings
         self._report = report
         self._step = step
+        # Two files of the same bytes are one photo: the second waits for the first and finds it there.
+        self._under_way: dict[str, asyncio.Event] = {}
 
     async def run(self, photos: Iterator[Path]) -> None:
         target = self._settings.target("gateway")
@@ -150,7 +153,8 @@ class _Import:
             self._report.skipped(photo, "IMAGE_TOO_LARGE", f"more than {_MAX_IMAGE_BYTES:,} bytes")
             return
         try:
-            answer = await self._add(photo, image, stub)
+            async with self._alone(photo_id_of(self._options.gallery, image)) as photo_id:
+                answer = await self._add(photo, photo_id, image, stub)
         except grpc.RpcError as error:
             if not _is_the_photos_fault(error):
                 raise
@@ -161,8 +165,19 @@ class _Import:
         else:
             self._report.added(len(answer.faces))
 
+    @contextlib.asynccontextmanager
+    async def _alone(self, photo_id: str) -> AsyncIterator[str]:
+        while (other := self._under_way.get(photo_id)) is not None:
+            await other.wait()
+        ended = self._under_way[photo_id] = asyncio.Event()
+        try:
+            yield photo_id
+        finally:
+            del self._under_way[photo_id]
+            ended.set()
+
     async def _add(
-        self, photo: Path, image: bytes, stub: gateway_pb2_grpc.TwinServiceAsyncStub
+        self, photo: Path, photo_id: str, image: bytes, stub: gateway_pb2_grpc.TwinServiceAsyncStub
     ) -> gateway_pb2.AddPhotoResponse:
         """Adds one photo, coming back for as long as the service says that it is busy or away."""
         options = self._options
@@ -172,7 +187,7 @@ class _Import:
             original_filename=photo.name,
             person=photo.parent.name if options.person_from_folder else "",
             collection=options.collection,
-            photo_id=photo_id_of(options.gallery, image),
+            photo_id=photo_id,
             all_faces=options.all_faces,
         )
         delay_s = _FIRST_DELAY_S

@@ -1,4 +1,5 @@
 import { page } from "../state/page";
+import type { Search } from "../state/state";
 import { useStore } from "../state/store";
 import { strings } from "../strings";
 import { Announcer } from "./Announcer";
@@ -19,6 +20,8 @@ export function App() {
   const place = usePlace();
   const { search } = state;
   const dragging = useIncomingPhotos(place === "search");
+  const shownPhoto = withFaces(search);
+  const keep = <KeepSection keep={state.keep} canKeep={search.phase === "done"} />;
   return (
     <>
       <a class="skip" href="#main" onClick={skipToMain}>
@@ -31,12 +34,10 @@ export function App() {
         ) : (
           <>
             <Stage search={search} gallery={state.gallery} />
-            {"found" in search && search.found && search.photo && (
-              <QueryPhoto photo={search.photo} found={search.found} chosen={search.chosen} />
-            )}
+            {shownPhoto && <QueryPhoto {...shownPhoto}>{keep}</QueryPhoto>}
             {search.phase === "done" && <TwinGrid twins={search.result.twins.slice(1)} />}
             {search.phase === "done" && <YourselfGrid photos={search.result.yourself} />}
-            <KeepSection keep={state.keep} canKeep={search.phase === "done"} />
+            {!shownPhoto && keep}
           </>
         )}
       </main>
@@ -50,6 +51,12 @@ export function App() {
       )}
     </>
   );
+}
+
+/** The photo and its faces, once they are known. */
+function withFaces(search: Search) {
+  if (!("found" in search) || !search.found || !search.photo) return undefined;
+  return { photo: search.photo, found: search.found, chosen: search.chosen };
 }
 
 /** The hash names the place on this page, so the skip link moves the focus itself. */

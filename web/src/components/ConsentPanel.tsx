@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { closeKeepPanel, keepPhoto } from "../state/keeping";
 import type { Keep, KeepFor } from "../state/state";
 import { strings } from "../strings";
+import { ConsentWords } from "./ConsentWords";
 import { Problem } from "./Problem";
 
 const PERIODS: readonly KeepFor[] = ["forever", 30, 365];
@@ -28,9 +29,7 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
       {consent && (
         <>
           <div class="consent-text">
-            {consent.text.split(/\n\s*\n/).map((paragraph) => (
-              <p key={paragraph}>{paragraph}</p>
-            ))}
+            <ConsentWords text={consent.text} />
             <p class="aside">{strings.keep.policy(consent.version)}</p>
           </div>
           <fieldset class="periods" disabled={saving}>

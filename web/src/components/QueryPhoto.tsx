@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import type { Face } from "@gen/twin/face/v1/face_pb";
 import type { PreparedPhoto } from "../photo/prepare";
 import { searchWithFace } from "../state/searching";
@@ -10,10 +11,11 @@ interface Props {
   photo: PreparedPhoto;
   found: FoundFaces;
   chosen: number | undefined;
+  children: ComponentChildren;
 }
 
 /** The whole photo with every face outlined; choosing one searches with it. */
-export function QueryPhoto({ photo, found, chosen }: Props) {
+export function QueryPhoto({ photo, found, chosen, children }: Props) {
   const faces = inReadingOrder(found.faces);
   const several = faces.length > 1;
   const advice = qualityAdvice(faces.find((face) => face.index === chosen)?.quality);
@@ -45,6 +47,7 @@ export function QueryPhoto({ photo, found, chosen }: Props) {
           </p>
         ))}
         {several && <FaceStrip photo={photo} faces={faces} chosen={chosen} />}
+        {children}
       </div>
     </section>
   );

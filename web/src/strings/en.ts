@@ -83,7 +83,7 @@ export const en = {
   name: "Find Your Twin",
   skipToMain: "Skip to the search",
   home: "Find Your Twin, start page",
-  manageLink: "Your photos",
+  manageLink: "Remove a photo",
   galleryCount: (count: number) => `${faces(count)} in the gallery`,
 
   start: {

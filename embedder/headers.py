@@ -71,8 +71,8 @@ def _text_type(start: bytes) -> str:
     try:
         text = start.decode("utf-8")
     except UnicodeDecodeError as error:
-        # The probe may end in the middle of a character, and only there.
-        if error.start < len(start) - 3:
+        # A full probe may end in the middle of a character, and only there.
+        if len(start) < _TEXT_PROBE_BYTES or error.start < len(start) - 3:
             return "unknown"
         text = start[: error.start].decode("utf-8")
     lowered = text.lower()

@@ -25,10 +25,10 @@ class Calibration:
 
 GENERAL_CALIBRATION: Final = Calibration(
     # For recognizers that were not measured here: cautious, so that two people are seldom taken for one.
-    same_person_similarity=0.6,
-    duplicate_similarity=0.97,
-    percent_slope=10.0,
-    percent_midpoint=0.45,
+    same_person_similarity=0.55,
+    duplicate_similarity=0.95,
+    percent_slope=8.0,
+    percent_midpoint=0.42,
 )
 
 

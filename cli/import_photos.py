@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 import grpc.aio
@@ -51,6 +51,8 @@ _ABOUT_THE_PHOTO: Final = frozenset(
 )
 # ... unless every other photo would meet the same.
 _ABOUT_THE_SETTING: Final = frozenset({"MODEL_MISMATCH", "CONSENT_MISSING"})
+# The stubs' own name for an asynchronous stub exists for type checkers alone.
+Gateway: TypeAlias = "gateway_pb2_grpc.TwinServiceAsyncStub"
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "find-your-twin/import")
 
 
@@ -138,12 +140,12 @@ class _Import:
             except grpc.RpcError as error:
                 raise CommandError(in_words(error, target)) from error
 
-    async def _work(self, photos: Iterator[Path], stub: gateway_pb2_grpc.TwinServiceAsyncStub) -> None:
+    async def _work(self, photos: Iterator[Path], stub: Gateway) -> None:
         for photo in photos:
             await self._import_one(photo, stub)
             self._step()
 
-    async def _import_one(self, photo: Path, stub: gateway_pb2_grpc.TwinServiceAsyncStub) -> None:
+    async def _import_one(self, photo: Path, stub: Gateway) -> None:
         try:
             image = await asyncio.to_thread(_read, photo)
         except OSError as error:
@@ -176,9 +178,7 @@ class _Import:
             del self._under_way[photo_id]
             ended.set()
 
-    async def _add(
-        self, photo: Path, photo_id: str, image: bytes, stub: gateway_pb2_grpc.TwinServiceAsyncStub
-    ) -> gateway_pb2.AddPhotoResponse:
+    async def _add(self, photo: Path, photo_id: str, image: bytes, stub: Gateway) -> gateway_pb2.AddPhotoResponse:
         """Adds one photo, coming back for as long as the service says that it is busy or away."""
         options = self._options
         request = gateway_pb2.AddPhotoRequest(
@@ -214,7 +214,7 @@ def _is_the_photos_fault(error: grpc.RpcError) -> bool:
     return error.code() in _ABOUT_THE_PHOTO and (info is None or info.reason not in _ABOUT_THE_SETTING)
 
 
-async def _ensure_gallery(gallery: str, stub: gateway_pb2_grpc.TwinServiceAsyncStub, settings: ClientSettings) -> None:
+async def _ensure_gallery(gallery: str, stub: Gateway, settings: ClientSettings) -> None:
     """Makes the gallery, bound to the model that the embedder serves, when there is none of that name."""
     try:
         await stub.GetStats(gateway_pb2.GetStatsRequest(gallery=gallery), timeout=_CALL_TIMEOUT_S)

@@ -83,7 +83,7 @@ def test_the_demo_is_checked_ended_and_started_again(tmp_path: Path, models_dir:
     finally:
         demo.interrupt()
     assert [(answer.returncode, answer.stderr) for answer in answers] == [(0, ""), (0, "")]
-    assert answers[0].stdout.startswith("Isaac Newton's best twin: ")
+    assert answers[0].stdout.startswith("Carl Friedrich Gauss's best twin: ")
     assert answers[0].stdout == answers[1].stdout
 
 

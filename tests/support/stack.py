@@ -66,7 +66,9 @@ class Stack:
             line = self._process.stdout.readline()
         finally:
             give_up.cancel()
-        assert line, f"the services did not start:\n{self.log.read_text()[-4000:]}"
+        if not line:
+            code = self.stop()
+            raise AssertionError(f"the services did not start (exit code {code}):\n{self.log.read_text()[-4000:]}")
         self.addresses = json.loads(line)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:

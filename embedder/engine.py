@@ -70,6 +70,6 @@ def _warm(detector: Detector, recognizer: Recognizer) -> None:
 
 
 def _prove_on_photos(pipeline: Pipeline, photos: tuple[Path, ...]) -> None:
-    """Embeds the face of a photo that came with the pack; packs without photos have only been warmed."""
-    for photo in photos[:1]:
+    """Embeds the face of the smallest photo that came with the pack; packs without photos have only been warmed."""
+    for photo in sorted(photos, key=lambda path: path.stat().st_size)[:1]:
         pipeline.run(photo.read_bytes(), Selection(FaceChoice.PRIMARY), lambda: None)

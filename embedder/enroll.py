@@ -32,7 +32,7 @@ class Enrolment:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._link.__aexit__(kind, error, trace)
+        await self._link.close()
 
     async def enroll(
         self, request: embedder_pb2.EnrollRequest, embed: Embed, model_id: str

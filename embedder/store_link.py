@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -16,12 +16,21 @@ from runtime.status import from_rpc_error
 DEPENDENCY: Final = "vectorstore"
 
 _Call = grpc.aio.StreamStreamCall[Any, Any]
+_Answer = asyncio.Future[vectorstore_pb2.AddPhotosResponse]
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A photo that waits for its answer, and the stream that it was written to, once it was."""
+
+    answer: _Answer
+    call: _Call | None = None
 
 
 class StoreLink:
     """Adds photos over one stream, which is opened with the first and opened again after a failure.
 
-    A context manager: leaving it ends the stream. All methods belong to one event loop.
+    All methods belong to one event loop.
     """
 
     def __init__(
@@ -35,17 +44,12 @@ class StoreLink:
         self._stub = stub
         self._answer_timeout_s = answer_timeout_s
         self._stream_timeout_s = stream_timeout_s
-        self._waiting: dict[str, asyncio.Future[vectorstore_pb2.AddPhotosResponse]] = {}
+        self._waiting: dict[str, _Sent] = {}
         self._writing = asyncio.Lock()
         self._call: _Call | None = None
         self._reader: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "StoreLink":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Ends the stream; photos still unanswered stay what the vector store made of them."""
         if self._call is not None:
             self._call.cancel()
@@ -62,53 +66,47 @@ class StoreLink:
         photo_id = request.photo.photo_id
         while (earlier := self._waiting.get(photo_id)) is not None:
             # Two photos of one id on one stream: the second waits, since answers are told apart by the id alone.
-            await asyncio.wait([earlier])
-        answer: asyncio.Future[vectorstore_pb2.AddPhotosResponse] = asyncio.get_running_loop().create_future()
-        self._waiting[photo_id] = answer
+            await asyncio.wait([earlier.answer])
+        sent = _Sent(asyncio.get_running_loop().create_future())
+        self._waiting[photo_id] = sent
         try:
             async with asyncio.timeout(self._answer_timeout_s):
-                await self._write(request, answer)
-                return await answer
+                await self._write(request, sent)
+                return await sent.answer
         except TimeoutError as error:
             raise DependencyUnavailable(DEPENDENCY) from error
         finally:
-            if self._waiting.get(photo_id) is answer:
-                del self._waiting[photo_id]
+            del self._waiting[photo_id]
             # Whoever waits for this id to be free must wake, however this ended.
-            answer.cancel()
+            sent.answer.cancel()
 
-    async def _write(
-        self, request: vectorstore_pb2.AddPhotosRequest, answer: "asyncio.Future[vectorstore_pb2.AddPhotosResponse]"
-    ) -> None:
+    async def _write(self, request: vectorstore_pb2.AddPhotosRequest, sent: _Sent) -> None:
         async with self._writing:
-            call = self._open()
+            call, reader = self._open()
+            sent.call = call
             try:
                 await call.write(request)
             except (grpc.RpcError, asyncio.InvalidStateError):
-                # The stream is over; its reader learns why and tells everybody who waits, this photo included.
-                if self._reader is not None:
-                    await asyncio.wait([self._reader])
-                if not answer.done():
-                    raise DependencyUnavailable(DEPENDENCY) from None
+                # The stream is over; its reader learns why and tells everybody who waits on it, this photo included.
+                await asyncio.wait([reader])
 
-    def _open(self) -> _Call:
+    def _open(self) -> tuple[_Call, asyncio.Task[None]]:
         if self._call is None or self._call.done() or self._reader is None or self._reader.done():
-            call: _Call = self._stub.AddPhotos(timeout=self._stream_timeout_s(), metadata=request_metadata())
-            self._call = call
-            self._reader = asyncio.create_task(self._read(call))
-        return self._call
+            self._call = self._stub.AddPhotos(timeout=self._stream_timeout_s(), metadata=request_metadata())
+            self._reader = asyncio.create_task(self._read(self._call))
+        return self._call, self._reader
 
     async def _read(self, call: _Call) -> None:
-        """Hands out answers until the stream ends; then fails what is still waiting."""
+        """Hands out answers until the stream ends; then fails what was written to it and is still waiting."""
         failure: TwinError = DependencyUnavailable(DEPENDENCY)
         try:
             async for response in call:
-                answer = self._waiting.get(response.photo_id)
-                if answer is not None and not answer.done():
-                    answer.set_result(response)
+                sent = self._waiting.get(response.photo_id)
+                if sent is not None and not sent.answer.done():
+                    sent.answer.set_result(response)
         except grpc.RpcError as error:
             failure = from_rpc_error(error, DEPENDENCY)
         finally:
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(failure)
+            for sent in self._waiting.values():
+                if sent.call is call and not sent.answer.done():
+                    sent.answer.set_exception(failure)

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,13 @@ def encoded(image: Pixels, kind: str, *, orientation: int = 1, mode: str = "RGB"
         # One big-endian directory with one entry: tag 0x0112, a SHORT, one value.
         entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
         options["exif"] = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01" + entry + b"\x00" * 4
-    pillow.save(buffer, kind, **options)
+    pillow.save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
 def stored_as(upright: Pixels, orientation: int) -> Pixels:
     """Turns upright pixels into what a camera stores together with this EXIF orientation."""
-    inverse = {
+    inverse: dict[int, Callable[[Pixels], Any]] = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],
@@ -44,8 +45,8 @@ def stored_as(upright: Pixels, orientation: int) -> Pixels:
         6: lambda a: np.rot90(a, 1),
         7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
         8: lambda a: np.rot90(a, -1),
-    }[orientation]
-    return np.ascontiguousarray(inverse(upright))
+    }
+    return np.ascontiguousarray(inverse[orientation](upright))
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:

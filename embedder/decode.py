@@ -1,14 +1,21 @@
 """decode: bytes to upright pixels. Every limit is checked on the header, before a pixel is unpacked."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from embedder.exif import apply_orientation
 from embedder.faces import Pixels
 from embedder.headers import ImageHeader, read_header
 from embedder.opencv import cv2
 from runtime.errors import ImageTooLarge, UnreadableImage
+
+Stored = npt.NDArray[Any]
+"""(H, W) or (H, W, channels), uint8 or uint16, as OpenCV decodes it."""
+
+_BAND_ROWS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +50,28 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     return np.ascontiguousarray(apply_orientation(_to_bgr8(stored), header.orientation))
 
 
-def _to_bgr8(stored: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> Pixels:
+def _to_bgr8(stored: Stored) -> Pixels:
     """Brings 8 or 16 bits, one to four channels, to (H, W, 3) uint8 BGR; alpha is laid on white."""
-    if stored.dtype == np.uint16:
-        stored = (stored // 257).astype(np.uint8)
-    pixels: Pixels = stored.astype(np.uint8, copy=False)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], 3, axis=2)
-    if pixels.shape[2] == 2:
-        pixels = pixels[:, :, [0, 0, 0, 1]]
-    if pixels.shape[2] == 3:
-        return pixels
-    opacity = pixels[:, :, 3:].astype(np.uint16)
-    colors = pixels[:, :, :3].astype(np.uint16)
-    flattened = (colors * opacity + 255 * (255 - opacity) + 127) // 255
-    return flattened.astype(np.uint8)
+    if stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[2] == 3:
+        return stored.astype(np.uint8, copy=False)
+    pixels = np.empty((*stored.shape[:2], 3), np.uint8)
+    # In bands: the intermediate numbers of a whole photo would take several times its own memory.
+    for top in range(0, stored.shape[0], _BAND_ROWS):
+        pixels[top : top + _BAND_ROWS] = _flattened(stored[top : top + _BAND_ROWS])
+    return pixels
+
+
+def _flattened(band: Stored) -> Pixels:
+    """Does the work of _to_bgr8 for a few rows."""
+    if band.dtype == np.uint16:
+        band = band // 257
+    channels = band.astype(np.uint16).reshape(*band.shape[:2], -1)
+    gray = channels.shape[2] < 3
+    colors = channels[:, :, [0, 0, 0]] if gray else channels[:, :, :3]
+    if channels.shape[2] in (1, 3):
+        return colors.astype(np.uint8)
+    opacity = channels[:, :, -1:]
+    return ((colors * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
 
 
 def _undecodable(header: ImageHeader) -> UnreadableImage:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from embedder.models.archives import Progress, extract_members, fetch_archive
+from embedder.models.archives import Member, Progress, extract_members, fetch_archive
 from embedder.models.definition import PackDefinition
 from embedder.models.digest import sha256_of
 from embedder.models.manifest import MANIFEST_NAME, Manifest, manifest_text
@@ -21,9 +21,15 @@ _LOCK_TIMEOUT_S: Final = 900.0
 _LOCK_POLL_S: Final = 0.2
 
 
-def make_starter(definition: PackDefinition, folder: Path, progress: Progress) -> None:
-    """Fills folder, which must be empty, with the pack; raises StartupError."""
+def make_starter(definition: PackDefinition, folder: Path, earlier: Path, progress: Progress) -> None:
+    """Fills folder, which must be empty, with the pack; raises StartupError.
+
+    Originals that are intact in the earlier folder, if there is one, are not fetched again: then a newer version of
+    this program, or a repair, needs no network.
+    """
     for archive in definition.archives:
+        if _copy_intact(archive.members, earlier, folder):
+            continue
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
             extract_members(fetch_archive(archive, Path(temporary), progress), archive.members, folder)
     progress("rewriting the networks and proving them equal to the originals")
@@ -35,6 +41,21 @@ def make_starter(definition: PackDefinition, folder: Path, progress: Progress) -
     completed = definition.completed(sha256_of(detector), sha256_of(recognizer))
     prove_rewrites(folder, completed, folder / manifest.photos[0][0])
     write_manifest(folder, completed)
+
+
+def _copy_intact(members: tuple[Member, ...], earlier: Path, folder: Path) -> bool:
+    """Copies the members from an earlier folder; returns False, with nothing copied, unless all are intact there."""
+    try:
+        contents = [(earlier / member.place).read_bytes() for member in members]
+    except OSError:
+        return False
+    if any(sha256_of(data) != member.sha256 for member, data in zip(members, contents, strict=True)):
+        return False
+    for member, data in zip(members, contents, strict=True):
+        place = folder / member.place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    return True
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -77,7 +77,7 @@ def pull(pack: str, models_dir: Path, *, accept_license: bool, progress: Progres
                 raise LicenseNotAccepted(pack, INSIGHTFACE_LICENSE)
             with replacing(folder) as fresh:
                 if pack == STARTER:
-                    make_starter(starter_definition(), fresh, progress)
+                    make_starter(starter_definition(), fresh, folder, progress)
                 else:
                     make_insightface_pack(pack, fresh, progress)
             progress(f"{pack} is in {folder}")

@@ -53,6 +53,14 @@ def _best(kind: str) -> dict[str, Any]:
     return best[kind]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", [2, 6, 7])
+def test_transparent_images_are_turned_by_the_same_rule(kind: str, orientation: int) -> None:
+    upright = picture()
+    data = encoded(stored_as(upright, orientation), kind, orientation=orientation, mode="RGBA", **_best(kind))
+    assert np.array_equal(decode(data, LIMITS), upright)
+
+
 def test_gray_palette_and_sixteen_bits_become_bgr() -> None:
     image = picture()
     gray = decode(encoded(image, "PNG", mode="L"), LIMITS)
@@ -63,6 +71,16 @@ def test_gray_palette_and_sixteen_bits_become_bgr() -> None:
     buffer = io.BytesIO()
     Image.fromarray(deep).save(buffer, "PNG")
     assert np.abs(decode(buffer.getvalue(), LIMITS).astype(int) - 128).max() <= 1
+
+
+def test_gray_with_alpha_is_laid_on_white_over_many_rows() -> None:
+    gray_alpha = np.zeros((300, 8, 2), np.uint8)
+    gray_alpha[150:] = (90, 255)
+    buffer = io.BytesIO()
+    Image.fromarray(gray_alpha, "LA").save(buffer, "PNG")
+    decoded = decode(buffer.getvalue(), LIMITS)
+    assert (decoded[:150] == 255).all()
+    assert (decoded[150:] == 90).all()
 
 
 def test_transparent_pixels_show_white() -> None:

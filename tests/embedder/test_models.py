@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import shutil
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -15,8 +16,8 @@ from onnx import helper
 from embedder.align import align
 from embedder.engine import Model, load_model
 from embedder.faces import FaceChoice, Selection
-from embedder.models import LicenseNotAccepted, PackState, list_packs, pull, verify
-from embedder.models.archives import Member, extract_members
+from embedder.models import LicenseNotAccepted, PackState, list_packs, make, pull, verify
+from embedder.models.archives import Archive, Member, Progress, extract_members, fetch_archive
 from embedder.models.definition import starter_definition
 from embedder.models.digest import model_id_of, sha256_of
 from embedder.models.load import load_pack
@@ -219,6 +220,51 @@ def test_archive_members_are_taken_only_when_they_are_what_is_named(tmp_path: Pa
     with pytest.raises(StartupError):
         extract_members(archive, (good,), tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
+
+
+def test_pack_is_made_from_its_archives(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fetch_archive(archive: Archive, folder: Path, progress: Progress) -> Path:
+        asked.append(f"{archive.client} {archive.package} {archive.version}")
+        file = folder / "archive.tar.gz"
+        with tarfile.open(file, "w:gz") as tar:
+            for member in archive.members:
+                tar.add(models_dir / "starter" / member.place, member.path)
+        return file
+
+    monkeypatch.setattr(make, "fetch_archive", fetch_archive)
+    summary = pull("starter", tmp_path, accept_license=False, progress=lambda _: None)
+    assert asked == ["pip scrfd 0.3.0", "npm faceplugin-face-recognition-js 0.0.1"]
+    assert summary.state is PackState.READY
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".starter.lock", "starter"]
+    # A repair takes what is intact from the damaged pack.
+    (tmp_path / "starter" / "recognizer.onnx").write_bytes(b"damaged")
+    assert pull("starter", tmp_path, accept_license=False, progress=lambda _: None) == summary
+    assert len(asked) == 2
+    (tmp_path / "starter" / "source" / "scrfd.onnx").write_bytes(b"damaged")
+    assert pull("starter", tmp_path, accept_license=False, progress=lambda _: None) == summary
+    assert asked[2:] == ["pip scrfd 0.3.0"]
+
+
+@pytest.mark.parametrize("client", ["pip", "npm"])
+def test_registry_client_that_fails_is_quoted_in_one_line(
+    client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = tmp_path / "client"
+    failing.write_text("#!/bin/sh\necho 'some context' >&2\necho 'no such package' >&2\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(failing))
+    monkeypatch.setattr(shutil, "which", lambda _: str(failing))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StartupError, match="could not fetch thing: no such package"):
+        fetch_archive(Archive(client, "thing", "1.0", ()), tmp_path / "empty", lambda _: None)
+
+
+def test_missing_npm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(StartupError, match=r"npm is needed.*Node\.js"):
+        fetch_archive(Archive("npm", "thing", "1.0", ()), tmp_path, lambda _: None)
 
 
 def test_rewritten_detector_computes_what_the_original_does(models_dir: Path, six_faces_photo: Path) -> None:

@@ -6,7 +6,7 @@ A photo's id follows from the gallery and its content, so that an import that is
 import asyncio
 import hashlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Container
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -17,7 +17,7 @@ from gateway.deadlines import TimeLeft
 from gateway.embedder_client import Embedder
 from gateway.orders import FaceSelection, ImportOrder
 from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, StoredObject
-from gateway.records import NewPhoto, Source
+from gateway.records import NewPhoto, Source, StoredPhoto
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import DuplicatePhoto, ImageTooLarge, InvalidField, PeerError, TwinError
 from runtime.status import error_info
@@ -61,6 +61,14 @@ class _Tally:
     def fail(self, name: str, error: TwinError) -> None:
         self.failed += 1
         self.failures.append(Failure(name, error))
+
+    def count(self, name: str, outcome: StoredPhoto | PeerError) -> None:
+        if not isinstance(outcome, PeerError):
+            self.added += 1
+        elif _is_duplicate(outcome):
+            self.unchanged += 1
+        else:
+            self.fail(name, outcome)
 
     def take(self) -> Progress:
         failures, self.failures = tuple(self.failures), []
@@ -114,47 +122,54 @@ class Importer:
                 await asyncio.gather(work, return_exceptions=True)
 
     async def _run(self, order: ImportOrder, time_left: TimeLeft, tally: _Tally) -> None:
+        # What is in the queue or with the embedder is in in_progress too, and counted by free.
+        queue: asyncio.Queue[NewPhoto | None] = asyncio.Queue()
         in_progress: dict[str, str] = {}
         free = asyncio.Semaphore(_MAX_IN_PROGRESS)
-        source = self._unknown_photos(order, time_left, tally, in_progress, free)
-        async with (
-            aclosing(source),
-            aclosing(self._embedder.enroll_many(source, time_left(self._import_timeout_s))) as answers,
-        ):
-            async for photo_id, outcome in answers:
-                name = in_progress.pop(photo_id, None)
-                if name is None:
-                    continue  # Answered twice, or never asked for.
-                free.release()
-                if not isinstance(outcome, PeerError):
-                    tally.added += 1
-                elif _is_duplicate(outcome):
-                    tally.unchanged += 1
-                else:
-                    tally.fail(name, outcome)
+
+        async def produce() -> None:
+            try:
+                async for photo in self._unknown_photos(order, time_left, tally, in_progress):
+                    await free.acquire()
+                    in_progress[photo.photo_id] = photo.source.key
+                    queue.put_nowait(photo)
+            finally:
+                # The end of the requests, however it comes: a call that has failed still waits for it.
+                queue.put_nowait(None)
+
+        async def requests() -> AsyncIterator[NewPhoto]:
+            while (photo := await queue.get()) is not None:
+                yield photo
+
+        producer = asyncio.create_task(produce(), name="import-reader")
+        try:
+            answers = self._embedder.enroll_many(requests(), time_left(self._import_timeout_s))
+            async with aclosing(answers):
+                async for photo_id, outcome in answers:
+                    name = in_progress.pop(photo_id, None)
+                    if name is None:
+                        continue  # Answered twice, or never asked for.
+                    free.release()
+                    tally.count(name, outcome)
+            await producer
+        finally:
+            producer.cancel()
+            await asyncio.gather(producer, return_exceptions=True)
 
     async def _unknown_photos(
-        self,
-        order: ImportOrder,
-        time_left: TimeLeft,
-        tally: _Tally,
-        in_progress: dict[str, str],
-        free: asyncio.Semaphore,
-    ) -> AsyncGenerator[NewPhoto, None]:
-        """Yields what the gallery does not have yet, no faster than it is enrolled."""
+        self, order: ImportOrder, time_left: TimeLeft, tally: _Tally, in_progress: Container[str]
+    ) -> AsyncIterator[NewPhoto]:
+        """Yields what the gallery does not have yet."""
         async for found in self._photos_in(order.folder):
             tally.seen += 1
             try:
                 photo = await self._read(found, order)
                 if photo.photo_id in in_progress or await self._is_known(photo, time_left):
                     tally.unchanged += 1
-                    continue
+                else:
+                    yield photo
             except (ImageTooLarge, InvalidField) as error:
                 tally.fail(_printable(found.key), error)
-                continue
-            await free.acquire()
-            in_progress[photo.photo_id] = found.key
-            yield photo
 
     async def _photos_in(self, folder: str) -> AsyncIterator[StoredObject]:
         async for found in self._store.list(folder):

@@ -19,6 +19,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DRAFT_PREFIX: Final = ".draft-"
 _DRAFT_MAX_AGE_S: Final = 3600.0
 _LIST_CHUNK: Final = 256
+_OPEN_TRIES: Final = 5
 
 
 class LocalStore:
@@ -71,8 +72,7 @@ class LocalStore:
     def _put(self, path: Path, data: bytes) -> None:
         draft = path.with_name(f"{_DRAFT_PREFIX}{secrets.token_hex(8)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = _open_draft(draft)
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(data)
@@ -105,6 +105,9 @@ class LocalStore:
     def _delete(self, path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
+            if path.parent.parent == self._root / KEPT_PREFIX:
+                with contextlib.suppress(OSError):  # Not empty, or gone already.
+                    path.parent.rmdir()
             if path.parent.exists():
                 _sync_folder(path.parent)
         except OSError as error:
@@ -130,6 +133,15 @@ class LocalStore:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - draft.stat().st_mtime > _DRAFT_MAX_AGE_S:
                     draft.unlink()
+
+
+def _open_draft(draft: Path) -> int:
+    """Opens a new file; the folder may be removed as empty, by a deletion, between its making and its use."""
+    for _ in range(_OPEN_TRIES):
+        draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    raise FileNotFoundError(errno.ENOENT, "the folder keeps vanishing")
 
 
 def _sync_folder(folder: Path) -> None:

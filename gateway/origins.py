@@ -1,4 +1,4 @@
-"""Which pages may call: the gateway's own, and those of the origins that were named, exactly; decided before any work."""
+"""Which pages may call: the gateway's own, and those of origins named exactly. Decided before any work."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

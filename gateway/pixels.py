@@ -22,8 +22,8 @@ KEPT_JPEG_QUALITY: Final = 95
 SHOWN_JPEG_QUALITY: Final = 85
 # Room around a face's box, as a multiple of its longer side: hair, chin and a little air.
 _FACE_MARGIN: Final = 1.7
-# Where the eyes sit in a crop, as a share of its height from the top. The page draws the face that was searched for with
-# the same two numbers (web/src/photo/alignment.ts), so that the eyes of both are on one level.
+# Where the eyes sit in a crop, as a share of its height from the top. The page draws the face that was searched for
+# with the same two numbers (web/src/photo/alignment.ts), so that the eyes of both are on one level.
 _EYE_HEIGHT: Final = 0.42
 
 
@@ -92,7 +92,7 @@ def crop_face(
 
     The face's centre is in the middle of the crop's width, and its eyes at _EYE_HEIGHT; without eyes, its centre is in
     the middle.
-    image (H, W, 3) uint8 BGR; box (left, top, width, height) and eyes ((x, y), (x, y)) in pixels of it. At most side_px a
+    image (H, W, 3) uint8 BGR; box (left, top, width, height) and eyes ((x, y), (x, y)) in its pixels. At most side_px a
     side, and never enlarged by more than two. Beyond the photo's edge the edge is repeated.
     """
     left, top, width, height = box

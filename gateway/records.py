@@ -21,7 +21,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class FacePlace:
-    """Where a stored face sits: (left, top, width, height) and the eyes ((x, y), (x, y)), in the upright photo's pixels."""
+    """Where a face sits in the upright photo, pixels: box (left, top, width, height), eyes ((x, y), (x, y))."""
 
     face_id: int
     box: tuple[float, float, float, float]

@@ -1,0 +1,37 @@
+"""A photo store in memory."""
+
+import time
+from collections.abc import AsyncIterator
+
+from gateway.photo_store import StoredObject
+from runtime.errors import ImageTooLarge, NotFound
+
+
+class MemoryStore:
+    """A PhotoStore that forgets with its process."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, float]] = {}
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.objects[key] = (data, time.time())
+
+    async def get(self, key: str, max_bytes: int) -> bytes:
+        if key not in self.objects:
+            raise NotFound("photo")
+        data = self.objects[key][0]
+        if len(data) > max_bytes:
+            raise ImageTooLarge(limit=max_bytes, actual=len(data), unit="bytes")
+        return data
+
+    async def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
+
+    async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
+        found = {key: item for key, item in self.objects.items() if not prefix or key.startswith(f"{prefix}/")}
+        if prefix and not found:
+            raise NotFound("folder")
+        for key, (data, time_s) in found.items():
+            yield StoredObject(key, len(data), time_s)

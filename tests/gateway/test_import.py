@@ -1,0 +1,147 @@
+"""Importing a folder of the store: by reference, resumable, and the files stay their owner's."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from twin.gateway.v1 import gateway_pb2 as pb
+
+from runtime.errors import DependencyUnavailable
+from tests.gateway.fakes import NO_FACE
+from tests.gateway.harness import ADMIN, Gateway, until
+from tests.gateway.pictures import SECRETS, picture, with_secrets
+
+
+def put(gateway: Gateway, name: str, data: bytes) -> Path:
+    path = gateway.photos_dir / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+async def run_import(gateway: Gateway, **fields: object) -> tuple[pb.ImportPhotosResponse, list[pb.ImportFailure]]:
+    request = pb.ImportPhotosRequest(**fields)  # type: ignore[arg-type]
+    failures: list[pb.ImportFailure] = []
+    last = pb.ImportPhotosResponse()
+    async for last in gateway.stub.ImportPhotos(request, metadata=ADMIN):
+        failures.extend(last.failures)
+    return last, failures
+
+
+def counts(state: pb.ImportPhotosResponse) -> tuple[int, int, int, int]:
+    return state.seen_count, state.added_count, state.unchanged_count, state.failed_count
+
+
+async def test_a_folder_is_enrolled_where_it_lies_and_only_once(gateway: Gateway) -> None:
+    for number in range(12):
+        put(gateway, f"album/{number % 3}/photo{number}.jpg", picture(seed=number))
+    put(gateway, "album/readme.txt", b"no photo")
+    put(gateway, "elsewhere/other.jpg", picture(seed=99))
+    state, failures = await run_import(gateway, folder="album", collection="summer", all_faces=True)
+    assert counts(state) == (12, 12, 0, 0)
+    assert failures == []
+    sources = {photo.source.key for _, photo in gateway.vectors.photos.values()}
+    assert sources == {f"album/{number % 3}/photo{number}.jpg" for number in range(12)}
+    assert {photo.collection for _, photo in gateway.vectors.photos.values()} == {"summer"}
+    assert {len(photo.faces) for _, photo in gateway.vectors.photos.values()} == {2}
+    enrolled = len(gateway.embedder.enrolled)
+    put(gateway, "album/new.jpg", picture(seed=50))
+    state, _ = await run_import(gateway, folder="album")
+    assert counts(state) == (13, 1, 12, 0)
+    assert len(gateway.embedder.enrolled) == enrolled + 1, "what is known is not embedded again"
+    state, _ = await run_import(gateway)
+    assert counts(state) == (14, 1, 13, 0)
+
+
+async def test_what_fails_is_listed_and_fails_alone(gateway: Gateway) -> None:
+    put(gateway, "a.jpg", picture(seed=1))
+    put(gateway, "b.jpg", picture(seed=2) + NO_FACE)
+    put(gateway, "c.png", bytes(21 * 2**20))
+    put(gateway, "copy-of-a.jpg", picture(seed=1))
+    state, failures = await run_import(gateway)
+    assert counts(state) == (4, 1, 1, 2)
+    codes = {failure.name: failure.error.code for failure in failures}
+    assert codes == {
+        "b.jpg": grpc.StatusCode.FAILED_PRECONDITION.value[0],
+        "c.png": grpc.StatusCode.INVALID_ARGUMENT.value[0],
+    }
+
+
+async def test_an_import_that_was_cut_off_goes_on_where_it_stopped(gateway: Gateway) -> None:
+    for number in range(6):
+        put(gateway, f"{number}.jpg", picture(seed=number))
+    gateway.embedder.script.fail_after("item", RuntimeError("a bug"))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await run_import(gateway)
+    gateway.embedder.script.heal()
+    before = len(gateway.vectors.photos)
+    assert before == 1
+    state, _ = await run_import(gateway)
+    assert counts(state) == (6, 5, 1, 0)
+
+
+@pytest.mark.parametrize("folder", ["..", "../..", "album/../..", "/etc", "~/..", ".hidden", "a\0b", "kept", "link"])
+async def test_a_folder_never_escapes_the_store(gateway: Gateway, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "secret.jpg").write_bytes(picture())
+    (gateway.photos_dir / "link").symlink_to(tmp_path)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await run_import(gateway, folder=folder)
+    assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+    assert gateway.vectors.photos == {}
+
+
+async def test_links_out_of_the_store_are_not_followed(gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(picture())
+    (gateway.photos_dir / "album").mkdir()
+    (gateway.photos_dir / "album" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (gateway.photos_dir / "album" / "folder").symlink_to(tmp_path)
+    state, _ = await run_import(gateway, folder="album")
+    assert counts(state) == (0, 0, 0, 0)
+
+
+async def test_an_unknown_folder_is_not_found(gateway: Gateway) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await run_import(gateway, folder="nowhere")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_the_owners_file_outlives_its_photo_and_is_served_without_its_secrets(gateway: Gateway) -> None:
+    path = put(gateway, "album/phone.jpg", with_secrets("JPEG"))
+    await run_import(gateway)
+    (photo_id,) = gateway.vectors.photos
+    pieces = [piece.data async for piece in gateway.stub.GetPhoto(pb.GetPhotoRequest(photo_id=photo_id))]
+    assert not any(secret in b"".join(pieces) for secret in SECRETS)
+    answer = await gateway.stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=photo_id), metadata=ADMIN)
+    assert answer.original_removed, "nothing is left to be removed"
+    assert path.read_bytes() == with_secrets("JPEG")
+    assert gateway.vectors.removals == {}
+
+
+async def test_a_gone_peer_ends_the_import_with_its_own_status(gateway: Gateway) -> None:
+    put(gateway, "a.jpg", picture())
+    gateway.vectors.script.fail("GetPhoto", DependencyUnavailable("postgres"))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await run_import(gateway)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_progress_is_told_while_the_embedder_is_slow(gateway: Gateway) -> None:
+    put(gateway, "a.jpg", picture())
+    free = gateway.embedder.script.hold("Enroll")
+    call = gateway.stub.ImportPhotos(pb.ImportPhotosRequest(), metadata=ADMIN)
+    states = [await call.read(), await call.read()]
+    assert [state.added_count for state in states] == [0, 0]
+    free.set()
+    async for state in call:
+        states.append(state)  # noqa: PERF401 - the first two came before the rest
+    assert counts(states[-1]) == (1, 1, 0, 0)
+
+
+async def test_a_caller_that_leaves_ends_the_import(gateway: Gateway) -> None:
+    for number in range(3):
+        put(gateway, f"{number}.jpg", picture(seed=number))
+    gateway.embedder.script.hold("Enroll")
+    call = gateway.stub.ImportPhotos(pb.ImportPhotosRequest(), metadata=ADMIN)
+    await until(lambda: gateway.embedder.script.calls["Enroll"] == 1)
+    call.cancel()
+    await gateway.embedder.script.cancelled["Enroll"].wait()

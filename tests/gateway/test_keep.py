@@ -1,0 +1,267 @@
+"""Keeping photos: consent, receipts, retries, and nothing partial after any failure."""
+
+import hashlib
+import io
+import uuid
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from PIL import Image
+from twin.gateway.v1 import gateway_pb2 as pb
+
+from gateway.sweep import Sweeper
+from runtime.errors import (
+    DeadlineExceeded,
+    DependencyUnavailable,
+    ModelMismatch,
+    Overloaded,
+    StorageFull,
+    TwinError,
+)
+from tests.gateway.fakes import NO_FACE
+from tests.gateway.harness import ADMIN, Gateway, refusal
+from tests.gateway.pictures import SECRETS, picture, with_secrets
+
+CONSENT = pb.ConsentGrant(policy_version="2026-11")
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+def sweeper(gateway: Gateway) -> Sweeper:
+    service = gateway.service
+    return Sweeper(service._vectors, service._store, store_timeout_s=5, min_age_s=-1)
+
+
+async def pieces_of(gateway: Gateway, photo_id: str) -> list[pb.GetPhotoResponse]:
+    return [piece async for piece in gateway.stub.GetPhoto(pb.GetPhotoRequest(photo_id=photo_id))]
+
+
+async def test_a_visitor_needs_consent_and_an_administrator_does_not(gateway: Gateway) -> None:
+    request = pb.AddPhotoRequest(image=picture())
+    refused = (grpc.StatusCode.FAILED_PRECONDITION, "CONSENT_MISSING")
+    assert await refusal(gateway.stub.AddPhoto(request)) == refused
+    assert gateway.kept_files() == []
+    assert (await gateway.stub.AddPhoto(request, metadata=ADMIN)).saved_photo.photo_id in gateway.vectors.photos
+
+
+async def test_what_is_stored_is_what_was_said(gateway: Gateway) -> None:
+    image = with_secrets("JPEG", orientation=6)
+    consent = pb.ConsentGrant(policy_version="2026-11", time_to_live=Duration(seconds=86_400))
+    response = await gateway.stub.AddPhoto(
+        pb.AddPhotoRequest(
+            image=image,
+            person="Ada",
+            persons={1: "Charles"},
+            collection="portraits",
+            original_filename="ada.jpg",
+            consent=consent,
+            all_faces=True,
+        )
+    )
+    assert [face.index for face in response.faces] == [0, 1]
+    assert not any(face.HasField("embedding") for face in response.faces)
+    gallery, photo = gateway.vectors.photos[response.saved_photo.photo_id]
+    assert gallery == "default"
+    assert photo.sha256 == hashlib.sha256(image).digest()
+    assert photo.deletion_token_sha256 == hashlib.sha256(response.saved_photo.deletion_token.encode()).digest()
+    assert (photo.width, photo.height) == (120, 160), "upright"
+    assert (photo.person, photo.collection, photo.original_filename) == ("Ada", "portraits", "ada.jpg")
+    assert [face.person for face in photo.faces] == ["", "Charles"]
+    assert photo.consent.time_to_live.seconds == 86_400
+    assert photo.source.store == "local"
+    assert [path.relative_to(gateway.photos_dir).as_posix() for path in gateway.kept_files()] == [photo.source.key]
+    assert gateway.embedder.enrolled[-1].image == image, "vectors are made of what was given"
+
+
+@pytest.mark.parametrize(("form", "kept_as"), [("JPEG", "JPEG"), ("PNG", "PNG"), ("WEBP", "JPEG")])
+async def test_the_kept_original_is_upright_and_holds_pixels_alone(gateway: Gateway, form: str, kept_as: str) -> None:
+    response = await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=with_secrets(form), consent=CONSENT))
+    (kept,) = gateway.kept_files()
+    data = kept.read_bytes()
+    assert not any(secret in data for secret in SECRETS)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == kept_as
+        assert image.size == (120, 160)
+        assert not image.getexif()
+        assert "icc_profile" not in image.info
+        assert "comment" not in image.info
+    pieces = await pieces_of(gateway, response.saved_photo.photo_id)
+    assert b"".join(piece.data for piece in pieces) == data
+    assert pieces[0].content_type == f"image/{kept_as.lower()}"
+
+
+async def test_a_large_original_is_streamed_in_small_pieces(gateway: Gateway) -> None:
+    rng_noise = Image.effect_noise((700, 700), 90).convert("RGB")
+    buffer = io.BytesIO()
+    rng_noise.save(buffer, "PNG")
+    response = await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=buffer.getvalue(), consent=CONSENT))
+    pieces = await pieces_of(gateway, response.saved_photo.photo_id)
+    assert len(pieces) > 2
+    assert max(len(piece.data) for piece in pieces) == 64 * 1024
+    assert [bool(piece.content_type) for piece in pieces] == [True] + [False] * (len(pieces) - 1)
+    assert b"".join(piece.data for piece in pieces) == gateway.kept_files()[0].read_bytes()
+
+
+async def test_the_same_photo_id_again_is_the_same_photo_without_a_token(gateway: Gateway) -> None:
+    photo_id = str(uuid.uuid4())
+    request = pb.AddPhotoRequest(image=picture(), photo_id=photo_id, consent=CONSENT)
+    first = await gateway.stub.AddPhoto(request)
+    assert not first.already_present
+    again = await gateway.stub.AddPhoto(request)
+    assert again.already_present
+    assert again.saved_photo == pb.SavedPhoto(photo_id=photo_id)
+    assert list(again.faces) == list(first.faces)
+    assert gateway.embedder.script.calls["Enroll"] == 1
+    other = gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=9), photo_id=photo_id, consent=CONSENT))
+    assert await refusal(other) == (grpc.StatusCode.ALREADY_EXISTS, "DUPLICATE_PHOTO")
+    assert len(gateway.kept_files()) == 1
+
+
+async def test_the_same_photo_under_another_id_is_a_duplicate(gateway: Gateway) -> None:
+    await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
+    again = gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
+    assert await refusal(again) == (grpc.StatusCode.ALREADY_EXISTS, "DUPLICATE_PHOTO")
+    assert len(gateway.kept_files()) == 1
+
+
+async def test_of_two_attempts_at_once_with_one_id_the_first_ones_original_stays(gateway: Gateway) -> None:
+    photo_id = str(uuid.uuid4())
+    request = pb.AddPhotoRequest(image=picture(), photo_id=photo_id, consent=CONSENT)
+    free = gateway.embedder.script.hold("Enroll")
+    calls = [gateway.stub.AddPhoto(request) for _ in range(2)]
+    while gateway.embedder.script.calls["Enroll"] < 2:
+        await gateway.stub.GetStats(pb.GetStatsRequest())
+    free.set()
+    answers = sorted([await call for call in calls], key=lambda answer: answer.already_present)
+    assert [answer.already_present for answer in answers] == [False, True]
+    assert answers[1].saved_photo.deletion_token == ""
+    (kept,) = gateway.kept_files()
+    assert gateway.vectors.photos[photo_id][1].source.key == kept.relative_to(gateway.photos_dir).as_posix()
+
+
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("photo_id", pb.AddPhotoRequest(photo_id="7")),
+        ("person", pb.AddPhotoRequest(person="x" * 1025)),
+        ("collection", pb.AddPhotoRequest(collection="a\0b")),
+        ("persons", pb.AddPhotoRequest(persons={-1: "nobody"})),
+        ("consent.policy_version", pb.AddPhotoRequest(consent=pb.ConsentGrant())),
+        (
+            "consent.time_to_live",
+            pb.AddPhotoRequest(consent=pb.ConsentGrant(policy_version="2026-11", time_to_live=Duration(seconds=0))),
+        ),
+    ],
+)
+async def test_a_bad_field_is_named_and_nothing_is_stored(
+    gateway: Gateway, field: str, request_: pb.AddPhotoRequest
+) -> None:
+    request = pb.AddPhotoRequest(image=picture(), consent=CONSENT)
+    request.MergeFrom(request_)
+    if field.startswith("consent"):
+        request.consent.CopyFrom(request_.consent)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await gateway.stub.AddPhoto(request)
+    assert caught.value.code() is INVALID
+    assert (caught.value.details() or "").startswith(f"{field}: ")
+    assert gateway.kept_files() == []
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (b"This is no picture.", "UNREADABLE_IMAGE"),
+        (b"GIF89a" + bytes(50), "UNREADABLE_IMAGE"),
+        (picture("PNG")[:40], "UNREADABLE_IMAGE"),
+        (picture("JPEG")[:30], "UNREADABLE_IMAGE"),
+        (b"\xff\xd8\xff\xff", "UNREADABLE_IMAGE"),
+        (picture("PNG")[:16] + (30_000).to_bytes(4, "big") * 2 + picture("PNG")[24:], "IMAGE_TOO_LARGE"),
+    ],
+)
+async def test_a_bad_image_is_refused_before_anything_is_stored(gateway: Gateway, image: bytes, reason: str) -> None:
+    request = pb.AddPhotoRequest(image=image, consent=CONSENT)
+    assert await refusal(gateway.stub.AddPhoto(request)) == (INVALID, reason)
+    assert not list((gateway.photos_dir / "kept").iterdir())
+
+
+@pytest.mark.parametrize(
+    "error", [ModelMismatch(expected="a", actual="b"), Overloaded(), StorageFull()], ids=lambda error: error.reason
+)
+async def test_a_definite_failure_takes_the_original_back_at_once(gateway: Gateway, error: TwinError) -> None:
+    for step in ("item", "Enroll"):
+        gateway.embedder.script.heal()
+        gateway.embedder.script.fail(step, error)
+        request = pb.AddPhotoRequest(image=picture(), consent=CONSENT)
+        assert await refusal(gateway.stub.AddPhoto(request)) == (error.code, error.reason)
+        assert not list((gateway.photos_dir / "kept").iterdir()), "no file, and no empty folder"
+    assert gateway.vectors.photos == {}
+
+
+async def test_a_photo_without_a_face_leaves_nothing(gateway: Gateway) -> None:
+    request = pb.AddPhotoRequest(image=picture() + NO_FACE, consent=CONSENT)
+    assert await refusal(gateway.stub.AddPhoto(request)) == (grpc.StatusCode.FAILED_PRECONDITION, "NO_FACE")
+    assert not list((gateway.photos_dir / "kept").iterdir())
+
+
+@pytest.mark.parametrize("step", ["item", "Enroll"])
+@pytest.mark.parametrize("error", [DependencyUnavailable("vectorstore"), DeadlineExceeded(), RuntimeError("a bug")])
+async def test_an_unknown_outcome_that_did_not_happen_is_swept_up(
+    gateway: Gateway, step: str, error: Exception
+) -> None:
+    gateway.embedder.script.fail(step, error)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
+    assert len(gateway.kept_files()) == 1, "it may have happened"
+    assert await sweeper(gateway).sweep() == 1
+    assert gateway.kept_files() == []
+
+
+async def test_an_unknown_outcome_that_did_happen_keeps_its_original_and_a_retry_finds_it(gateway: Gateway) -> None:
+    photo_id = str(uuid.uuid4())
+    gateway.embedder.script.fail_after("item", DependencyUnavailable("vectorstore"))
+    request = pb.AddPhotoRequest(image=picture(), consent=CONSENT, photo_id=photo_id)
+    refused = (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert await refusal(gateway.stub.AddPhoto(request)) == refused
+    assert await sweeper(gateway).sweep() == 0
+    assert len(gateway.kept_files()) == 1
+    gateway.embedder.script.heal()
+    assert (await gateway.stub.AddPhoto(request)).already_present
+    assert len(gateway.kept_files()) == 1
+
+
+async def test_the_sweep_removes_nothing_on_any_doubt(gateway: Gateway) -> None:
+    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
+    await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
+    for error in (DependencyUnavailable("postgres"), RuntimeError("a bug")):
+        gateway.vectors.script.fail("GetPhoto", error)
+        with pytest.raises(TwinError):
+            await sweeper(gateway).sweep()
+        assert len(gateway.kept_files()) == 1
+    gateway.vectors.script.heal()
+    young = Sweeper(gateway.service._vectors, gateway.service._store, store_timeout_s=5)
+    assert await young.sweep() == 0, "what is younger than an hour may still be under way"
+
+
+async def test_the_sweep_refuses_to_empty_a_store_that_the_database_does_not_know(gateway: Gateway) -> None:
+    for number in range(25):
+        await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=number), consent=CONSENT))
+    gateway.vectors.photos.clear()
+    assert await sweeper(gateway).sweep() == 0
+    assert len(gateway.kept_files()) == 25
+
+
+async def test_the_sweep_leaves_what_is_not_ours(gateway: Gateway) -> None:
+    strangers = [gateway.photos_dir / "holiday.jpg", gateway.photos_dir / "kept" / "notes.txt"]
+    for path in strangers:
+        path.write_bytes(picture())
+    assert await sweeper(gateway).sweep() == 0
+    assert all(path.exists() for path in strangers)
+
+
+async def test_a_gone_vector_store_stops_a_named_photo_before_it_is_stored(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.vectors.script.fail("GetPhoto", DependencyUnavailable("postgres"))
+    request = pb.AddPhotoRequest(image=picture(), consent=CONSENT, photo_id=str(uuid.uuid4()))
+    refused = (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert await refusal(gateway.stub.AddPhoto(request)) == refused
+    assert gateway.kept_files() == []

@@ -70,7 +70,6 @@ def _print_result(result: gateway_pb2.FaceResult, face_count: int, console: Cons
     for heading, right in (("", True), ("alike", True), ("cosine", True), ("closer than", True), ("who", False)):
         table.add_column(heading, justify="right" if right else "left")
     table.add_column("collection")
-    table.add_column("photo", no_wrap=True)
     for rank, twin in enumerate(result.twins, start=1):
         table.add_row(str(rank), *_cells(twin.match))
     for twin in result.yourself:
@@ -84,9 +83,8 @@ def _cells(match: vectorstore_pb2.Match) -> tuple[str, ...]:
         f"{similarity.percent:.0f} %",
         f"{similarity.cosine:.3f}",
         f"{similarity.percentile * 100:.1f} %",
-        match.person,
+        match.person or f"photo {match.photo_id}",
         match.collection,
-        match.photo_id,
     )
 
 

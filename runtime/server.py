@@ -15,8 +15,8 @@ import grpc
 import grpc.aio
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
+from runtime import reflection
 from runtime.errors import StartupError
 from runtime.interceptor import BoundaryInterceptor
 from runtime.logs import configure_logs, get_logger
@@ -137,7 +137,7 @@ class _Life:
         service.register(server)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         names = [*service.grpc_services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, server)
+        reflection.enable(server, names)
 
     def _listen(self, server: grpc.aio.Server) -> str:
         try:

@@ -283,8 +283,12 @@ def test_reflection_lists_and_describes(process: Process) -> None:
             [
                 reflection_pb2.ServerReflectionRequest(list_services=""),
                 reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+                reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{SERVICE}.Search"),
+                reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{SERVICE}.Nothing"),
             ]
         )
-        listed, described = stub.ServerReflectionInfo(requests, timeout=5)
+        listed, described, method, nothing = stub.ServerReflectionInfo(requests, timeout=5)
     assert {entry.name for entry in listed.list_services_response.service} >= {SERVICE, "grpc.health.v1.Health"}
     assert described.file_descriptor_response.file_descriptor_proto
+    assert method.file_descriptor_response == described.file_descriptor_response
+    assert nothing.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]

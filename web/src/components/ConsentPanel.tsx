@@ -28,7 +28,7 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
       {!consent && !(keep.phase === "open" && keep.problem) && <p role="status">{strings.keep.loading}</p>}
       {consent && (
         <>
-          <div class="consent-text">
+          <div class="consent-text" role="region" aria-label={strings.keep.terms} tabIndex={0}>
             <ConsentWords text={consent.text} />
             <p class="aside">{strings.keep.policy(consent.version)}</p>
           </div>

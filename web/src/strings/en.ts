@@ -126,11 +126,12 @@ export const en = {
     heading: (person: string) => person || "Someone without a name",
     percent: (percent: number) => percentOf(percent),
     alike: "alike",
+    // Two photos of one person begin at about 78 %, so that a twin, who is somebody else, is always below.
     words: (percent: number) => {
-      if (percent >= 85) return "Uncanny.";
-      if (percent >= 65) return "A strong likeness.";
-      if (percent >= 45) return "A fair likeness.";
-      if (percent >= 25) return "A faint likeness.";
+      if (percent >= 65) return "Uncanny.";
+      if (percent >= 45) return "A strong likeness.";
+      if (percent >= 25) return "A fair likeness.";
+      if (percent >= 10) return "A faint likeness.";
       return "The closest here, though not close.";
     },
     share: (percentile: number, count: number | undefined) => {
@@ -168,6 +169,7 @@ export const en = {
     lead: "Let others find their twin in you. You get a receipt that removes it at any time.",
     open: "Keep my photo here",
     loading: "Fetching what you would agree to",
+    terms: "What you would agree to",
     howLong: "For how long",
     period: (period: KeepFor) => (period === "forever" ? "Until I delete it" : period === 30 ? "30 days" : "One year"),
     agree: "I have read this and agree",

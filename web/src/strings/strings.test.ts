@@ -19,7 +19,7 @@ describe("numbers", () => {
 
 test("a weak likeness is called weak", () => {
   expect(en.verdict.words(3)).toMatch(/not close/);
-  expect(en.verdict.words(90)).toBe("Uncanny.");
+  expect(en.verdict.words(70)).toBe("Uncanny.");
 });
 
 test("every problem says what it is and what to do", () => {

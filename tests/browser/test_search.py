@@ -22,7 +22,7 @@ async def test_choosing_a_photo_shows_the_best_twin_and_the_others(page: Page, n
     await choose(page, newton_photo)
     best = await see_twin(page)
     await expect(page.locator(".truth")).to_have_text(re.compile(r"^Closer than \d+(\.\d)?.% of \d+ faces$"))
-    others = page.get_by_role("region", name="Others who come close")
+    others = page.get_by_role("region", name="The next closest")
     names = await others.locator(".card-name").all_inner_texts()
     assert len(names) >= 5
     assert best not in names

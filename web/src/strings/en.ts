@@ -127,7 +127,8 @@ export const en = {
     percent: (percent: number) => percentOf(percent),
     alike: "alike",
     // Two photos of one person begin at about 78 %, so that a twin, who is somebody else, is always below.
-    words: (percent: number) => {
+    words: (exact: number) => {
+      const percent = Math.round(exact);
       if (percent >= 65) return "Uncanny.";
       if (percent >= 45) return "A strong likeness.";
       if (percent >= 25) return "A fair likeness.";
@@ -146,7 +147,7 @@ export const en = {
   },
 
   others: {
-    title: "Others who come close",
+    title: "The next closest",
     percent: (percent: number) => percentOf(percent) + PERCENT_SIGN,
   },
 

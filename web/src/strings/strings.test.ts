@@ -19,6 +19,7 @@ describe("numbers", () => {
 
 test("a weak likeness is called weak", () => {
   expect(en.verdict.words(3)).toMatch(/not close/);
+  expect(en.verdict.words(9.6)).toBe(en.verdict.words(10));
   expect(en.verdict.words(70)).toBe("Uncanny.");
 });
 

@@ -64,14 +64,14 @@ def _to_bgr8(stored: Stored) -> Pixels:
 def _flattened(band: Stored) -> Pixels:
     """Does the work of _to_bgr8 for a few rows."""
     if band.dtype == np.uint16:
-        band = band // 257
-    channels = band.astype(np.uint16).reshape(*band.shape[:2], -1)
-    gray = channels.shape[2] < 3
-    colors = channels[:, :, [0, 0, 0]] if gray else channels[:, :, :3]
+        band = band >> 8  # As OpenCV itself brings 16 bits to 8.
+    channels = band.astype(np.uint8, copy=False).reshape(*band.shape[:2], -1)
+    colors = np.ascontiguousarray(channels[:, :, [0, 0, 0]] if channels.shape[2] < 3 else channels[:, :, :3])
     if channels.shape[2] in (1, 3):
-        return colors.astype(np.uint8)
-    opacity = channels[:, :, -1:]
-    return ((colors * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+        return colors
+    opacity = np.repeat(channels[:, :, -1:], 3, axis=2)
+    on_white = cv2.add(cv2.multiply(colors, opacity, scale=1 / 255), 255 - opacity)
+    return np.asarray(on_white, np.uint8)
 
 
 def _undecodable(header: ImageHeader) -> UnreadableImage:

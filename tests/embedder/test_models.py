@@ -1,35 +1,23 @@
 """Packs: what is pulled, checked, rewritten, loaded and refused."""
 
 import dataclasses
-import io
 import shutil
-import sys
-import tarfile
-import threading
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
-from embedder.align import align
-from embedder.engine import Model, load_model
+from embedder.engine import load_model
 from embedder.faces import FaceChoice, Selection
-from embedder.models import LicenseNotAccepted, PackState, list_packs, make, pull, verify
-from embedder.models.archives import Archive, Member, Progress, extract_members, fetch_archive
+from embedder.models import PackState, list_packs, pull, verify
 from embedder.models.definition import starter_definition
-from embedder.models.digest import model_id_of, sha256_of
+from embedder.models.digest import model_id_of
 from embedder.models.load import load_pack
-from embedder.models.make import pack_lock, replacing
 from embedder.models.manifest import MANIFEST_NAME, manifest_text, read_manifest
-from embedder.models.prove import detector_difference, recognizer_cosine, square_batch
-from embedder.models.rewrite import rewrite_detector, rewrite_recognizer
-from embedder.networks import Normalization, to_batch
 from embedder.sessions import CPU, CUDA, OnnxNetwork
 from embedder.settings import EmbedderSettings
 from runtime.errors import StartupError
-from tests.embedder.conftest import read_pixels
 
 
 @pytest.fixture
@@ -122,188 +110,6 @@ def test_unknown_pack_is_one_clear_line(models_dir: Path, pack: str) -> None:
         load_pack(models_dir, pack)
     with pytest.raises(StartupError, match="twin models list"):
         pull(pack, models_dir, accept_license=True, progress=no_work)
-
-
-def test_insightface_pack_needs_its_licence_accepted(tmp_path: Path) -> None:
-    with pytest.raises(LicenseNotAccepted) as caught:
-        pull("buffalo_l", tmp_path, accept_license=False, progress=no_work)
-    assert "non-commercial" in caught.value.license_text
-    assert not (tmp_path / "buffalo_l").exists()
-
-
-def test_insightface_pack_is_pulled_by_its_own_downloader_and_recorded(
-    layout_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from insightface.utils import storage
-
-    def download(sub_dir: str, name: str, root: str) -> str:
-        # As the real one leaves it for antelopev2: the archive holds a folder of its own.
-        folder = Path(root) / sub_dir / name / name
-        shutil.copytree(layout_dir / "own", folder)
-        return str(folder.parent)
-
-    monkeypatch.setattr(storage, "download", download)
-    summary = pull("antelopev2", tmp_path, accept_license=True, progress=lambda _: None)
-    assert summary.state is PackState.READY and "non-commercial" in summary.license
-    assert "accepted" in (tmp_path / "antelopev2" / "license-accepted.txt").read_text()
-    assert load_pack(tmp_path, "antelopev2").manifest.recognizer.channel_order == "RGB"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".antelopev2.lock", "antelopev2"]
-
-
-def test_failed_pull_leaves_nothing_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from insightface.utils import storage
-
-    def download(sub_dir: str, name: str, root: str) -> str:
-        raise ConnectionError("no route to host")
-
-    monkeypatch.setattr(storage, "download", download)
-    with pytest.raises(StartupError, match="could not fetch buffalo_s"):
-        pull("buffalo_s", tmp_path, accept_license=True, progress=lambda _: None)
-    assert [path.name for path in tmp_path.iterdir()] == [".buffalo_s.lock"]
-
-
-def test_two_pulls_take_turns(tmp_path: Path) -> None:
-    order: list[str] = []
-    waiting = threading.Event()
-
-    def second() -> None:
-        with pack_lock(tmp_path, "p", lambda _: waiting.set()):
-            order.append("second")
-
-    with pack_lock(tmp_path, "p", no_work):
-        thread = threading.Thread(target=second)
-        thread.start()
-        assert waiting.wait(10)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
-
-
-def test_failed_replacement_keeps_the_old_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "pack"
-    folder.mkdir()
-    (folder / "old").touch()
-    (tmp_path / ".pack.new-left-by-a-crash").mkdir()
-    with pytest.raises(RuntimeError), replacing(folder) as fresh:
-        (fresh / "half").touch()
-        raise RuntimeError
-    assert [path.name for path in tmp_path.rglob("*")] == ["pack", "old"]
-    with replacing(folder) as fresh:
-        (fresh / "new").touch()
-    assert [path.name for path in tmp_path.rglob("*")] == ["pack", "new"]
-
-
-def test_archive_members_are_taken_only_when_they_are_what_is_named(tmp_path: Path) -> None:
-    archive = tmp_path / "a.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        for name, data in (("package/good", b"good"), ("package/../../evil", b"evil")):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-        link = tarfile.TarInfo("package/link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
-    good = Member("package/good", "source/good", 4, sha256_of(b"good"))
-    folder = tmp_path / "out"
-    extract_members(archive, (good,), folder)
-    assert [path.name for path in folder.rglob("*")] == ["source", "good"]
-    wrong = (
-        dataclasses.replace(good, size_bytes=5),
-        dataclasses.replace(good, sha256="0" * 64),
-        dataclasses.replace(good, path="package/absent"),
-        dataclasses.replace(good, path="package/link"),
-    )
-    for member in wrong:
-        with pytest.raises(StartupError):
-            extract_members(archive, (member,), tmp_path / "nothing")
-    archive.write_bytes(archive.read_bytes()[:40])
-    with pytest.raises(StartupError):
-        extract_members(archive, (good,), tmp_path / "nothing")
-    assert not (tmp_path / "nothing").exists()
-
-
-def test_pack_is_made_from_its_archives(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def fetch_archive(archive: Archive, folder: Path, progress: Progress) -> Path:
-        asked.append(f"{archive.client} {archive.package} {archive.version}")
-        file = folder / "archive.tar.gz"
-        with tarfile.open(file, "w:gz") as tar:
-            for member in archive.members:
-                tar.add(models_dir / "starter" / member.place, member.path)
-        return file
-
-    monkeypatch.setattr(make, "fetch_archive", fetch_archive)
-    summary = pull("starter", tmp_path, accept_license=False, progress=lambda _: None)
-    assert asked == ["pip scrfd 0.3.0", "npm faceplugin-face-recognition-js 0.0.1"]
-    assert summary.state is PackState.READY
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".starter.lock", "starter"]
-    # A repair takes what is intact from the damaged pack.
-    (tmp_path / "starter" / "recognizer.onnx").write_bytes(b"damaged")
-    assert pull("starter", tmp_path, accept_license=False, progress=lambda _: None) == summary
-    assert len(asked) == 2
-    (tmp_path / "starter" / "source" / "scrfd.onnx").write_bytes(b"damaged")
-    assert pull("starter", tmp_path, accept_license=False, progress=lambda _: None) == summary
-    assert asked[2:] == ["pip scrfd 0.3.0"]
-
-
-@pytest.mark.parametrize("client", ["pip", "npm"])
-def test_registry_client_that_fails_is_quoted_in_one_line(
-    client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failing = tmp_path / "client"
-    failing.write_text("#!/bin/sh\necho 'some context' >&2\necho 'no such package' >&2\nexit 1\n")
-    failing.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(failing))
-    monkeypatch.setattr(shutil, "which", lambda _: str(failing))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(StartupError, match="could not fetch thing: no such package"):
-        fetch_archive(Archive(client, "thing", "1.0", ()), tmp_path / "empty", lambda _: None)
-
-
-def test_missing_npm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(StartupError, match=r"npm is needed.*Node\.js"):
-        fetch_archive(Archive("npm", "thing", "1.0", ()), tmp_path, lambda _: None)
-
-
-def test_rewritten_detector_computes_what_the_original_does(models_dir: Path, six_faces_photo: Path) -> None:
-    source = (models_dir / "starter" / "source" / "scrfd.onnx").read_bytes()
-    rewritten = rewrite_detector(source)
-    original_network, network = OnnxNetwork(source, CPU, what="o"), OnnxNetwork(rewritten, CPU, what="r")
-    assert detector_difference(original_network, network, square_batch(read_pixels(six_faces_photo))) <= 1e-5
-    other_size = np.zeros((2, 3, 96, 352), np.float32)
-    assert [output.shape[:2] for output in network.run(other_size)[:3]] == [(2, 1056), (2, 264), (2, 66)]
-
-
-def test_rewritten_recognizer_computes_what_the_original_does(
-    models_dir: Path, model: Model, solvay_photo: Path
-) -> None:
-    source = (models_dir / "starter" / "source" / "fr_feature.onnx").read_bytes()
-    rewritten = rewrite_recognizer(source)
-    operators = {node.op_type for node in onnx.load_model_from_string(rewritten).graph.node}
-    assert "PRelu" not in operators
-    image = read_pixels(solvay_photo)
-    faces = model.pipeline.run(solvay_photo.read_bytes(), Selection(FaceChoice.DETECT_ONLY), lambda: None).faces
-    crops = [align(image, face.landmarks) for face in faces[:5]]
-    batch = to_batch(crops, Normalization(127.5, 127.5, "BGR"))
-    cosine = recognizer_cosine(OnnxNetwork(source, CPU, what="o"), OnnxNetwork(rewritten, CPU, what="r"), batch)
-    assert cosine >= 0.99999
-
-
-def test_proof_notices_another_function(models_dir: Path, six_faces_photo: Path) -> None:
-    source = (models_dir / "starter" / "source" / "scrfd.onnx").read_bytes()
-    changed = onnx.load_model_from_string(rewrite_detector(source))
-    weights = onnx.numpy_helper.to_array(changed.graph.initializer[0]) * np.float32(1.001)
-    changed.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, changed.graph.initializer[0].name))
-    networks = OnnxNetwork(source, CPU, what="o"), OnnxNetwork(changed.SerializeToString(), CPU, what="c")
-    assert detector_difference(*networks, square_batch(read_pixels(six_faces_photo))) > 1e-5
-
-
-def test_rewriting_refuses_a_graph_that_it_was_not_made_for(models_dir: Path) -> None:
-    sources = models_dir / "starter" / "source"
-    with pytest.raises(ValueError, match="not the detector"):
-        rewrite_detector((sources / "fr_feature.onnx").read_bytes())
 
 
 def test_pack_in_insightface_layout_loads_as_it_is(layout_dir: Path, astronaut_photo: Path) -> None:

@@ -63,8 +63,9 @@ generate: setup ## Writes the stubs from the protos
 lock: setup ## Writes requirements.txt from pyproject.toml
 	tools/lock
 
-screenshots: setup browser-deps ## The pictures in docs/images, taken from a demo of their own
-	$(BIN)/python -m tools.screenshots
+screenshots: setup browser-deps ## The pictures in docs/images, taken from a running `make demo`
+	$(BIN)/python tools/screenshots "http://$${TWIN_GATEWAY_HTTP_TARGET:-127.0.0.1:8080}" \
+	  "$${TWIN_MODELS_DIR:-$$HOME/.cache/find-your-twin/models}/starter/photos/gauss.png"
 
 clean: ## Everything that was made here; models and state in the home folder stay
 	rm -rf .venv $(STAMPS) web/node_modules web/dist

@@ -140,8 +140,13 @@ class _Existing:
             "SELECT gallery_id FROM galleries WHERE gallery_id = ANY($1::bigint[])", sorted(set(gallery_ids))
         )
         rows = await connection.fetch(
-            "SELECT * FROM photos WHERE photo_id = ANY($1::uuid[]) OR (gallery_id, sha256) IN "
-            "(SELECT * FROM unnest($2::bigint[], $3::bytea[]))",
+            # Two looks, each by its index; an OR of both would read the whole table.
+            """
+            SELECT * FROM photos WHERE photo_id = ANY($1::uuid[])
+            UNION
+            SELECT p.* FROM unnest($2::bigint[], $3::bytea[]) AS wanted (gallery_id, sha256)
+            JOIN photos p ON p.gallery_id = wanted.gallery_id AND p.sha256 = wanted.sha256
+            """,
             [waiting.photo.photo_id for waiting in batch],
             gallery_ids,
             [waiting.photo.sha256 for waiting in batch],

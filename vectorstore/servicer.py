@@ -13,7 +13,7 @@ from runtime.channels import time_left_s
 from runtime.errors import InvalidField
 from runtime.interceptor import status_of
 from runtime.names import check_gallery_name, parse_photo_id
-from vectorstore import convert
+from vectorstore import convert, requests
 from vectorstore.adding import PhotoAdder
 from vectorstore.deleting import PhotoDeleter
 from vectorstore.follower import Follower
@@ -58,13 +58,13 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:  # noqa: N802
         """See the contract."""
-        order = convert.order_from_wire(request)
+        order = requests.order_from_wire(request)
         name = check_gallery_name(request.gallery)
         timeout_s = time_left_s(context, SEARCH_TIMEOUT_S)
         if request.min_revision:
             await self._follower.wait_for(request.min_revision, max(timeout_s - _ANSWER_MARGIN_S, timeout_s / 2))
         view = self._projection.get(name)
-        targets = convert.targets_from_wire(request, view.gallery)
+        targets = requests.targets_from_wire(request, view.gallery)
         # Read before the scan: the answer may reflect more than it says, never less.
         revision = self._follower.applied_revision
         results = await self._searcher.search(view, targets, order, time_left_s(context, SEARCH_TIMEOUT_S))
@@ -88,10 +88,10 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
                     left.outcome.cancel()
 
     async def _read_photos(
-        self, requests: AsyncIterator[pb.AddPhotosRequest], pending: "asyncio.Queue[_Begun | None]"
+        self, photos: AsyncIterator[pb.AddPhotosRequest], pending: "asyncio.Queue[_Begun | None]"
     ) -> None:
         try:
-            async for request in requests:
+            async for request in photos:
                 await pending.put(_Begun(request.photo.photo_id, await self._begin_add(request)))
         finally:
             await pending.put(None)
@@ -99,7 +99,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
     async def _begin_add(self, request: pb.AddPhotosRequest) -> "asyncio.Future[PhotoRecord] | Exception":
         try:
             gallery = self._projection.get(check_gallery_name(request.gallery)).gallery
-            return await self._adder.submit(convert.photo_from_wire(request.photo, gallery), gallery)
+            return await self._adder.submit(requests.photo_from_wire(request.photo, gallery), gallery)
         except Exception as error:
             return error
 
@@ -150,9 +150,9 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         """See the contract."""
         gallery = await self._galleries.create(
             check_gallery_name(request.name, "name"),
-            convert.check_model_id(request.model_id),
+            requests.check_model_id(request.model_id),
             request.dimension,
-            convert.calibration_from_wire(request),
+            requests.calibration_from_wire(request),
         )
         return pb.CreateGalleryResponse(gallery=convert.gallery_to_wire(gallery))
 

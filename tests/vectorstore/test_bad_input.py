@@ -10,7 +10,18 @@ import pytest
 from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
-from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, embedding, photo, query, random_unit, refused, take_apart
+from tests.vectorstore.wire import (
+    DIMENSION,
+    MODEL,
+    add,
+    add_one,
+    embedding,
+    photo,
+    query,
+    random_unit,
+    refused,
+    take_apart,
+)
 
 CODE = grpc.StatusCode
 RNG = np.random.default_rng(3)
@@ -123,7 +134,8 @@ async def test_what_is_not_there_is_not_found(stub: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "photo_id", ["", "abc", "123e4567-e89b-42d3-a456-42661417400", "{123e4567-e89b-42d3-a456-426614174000}", "\x00" * 36]
+    "photo_id",
+    ["", "abc", "123e4567-e89b-42d3-a456-42661417400", "{123e4567-e89b-42d3-a456-426614174000}", "\x00" * 36],
 )
 async def test_a_malformed_uuid_is_an_invalid_field(stub: Any, photo_id: str) -> None:
     for call in (
@@ -275,4 +287,4 @@ async def test_a_revision_that_is_not_here_by_the_deadline_is_unavailable(stub: 
 async def test_no_detail_outgrows_a_header(stub: Any) -> None:
     with refused(CODE.FAILED_PRECONDITION, "MODEL_MISMATCH"):
         await stub.Search(pb.SearchRequest(queries=[pb.Query(embedding=embedding(GOOD, "m" * 100_000))]))
-    assert DIMENSION == len(GOOD)
+    assert len(GOOD) == DIMENSION

@@ -169,4 +169,4 @@ async def test_a_database_that_is_not_there_stops_the_start() -> None:
 
 def test_vectors_travel_in_pgvectors_own_form() -> None:
     vector = np.array([1.0, -2.0], dtype=np.float32)
-    assert encode_pgvector(vector) == bytes.fromhex("00020000" "3f800000" "c0000000")
+    assert encode_pgvector(vector) == bytes.fromhex("000200003f800000c0000000")

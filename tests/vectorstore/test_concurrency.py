@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.vectorstore.conftest import Store
@@ -86,11 +87,11 @@ async def test_more_searches_than_may_wait_are_refused_at_once(start_store: Any,
         assert sorted(code.name for code in codes) == ["NOT_FOUND"] * 2 + ["RESOURCE_EXHAUSTED"] * 4
 
 
-async def test_a_follower_that_dies_turns_readiness(store: Store) -> None:
+async def test_a_follower_that_dies_turns_readiness(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: Any) -> bool:
         raise ZeroDivisionError
 
-    store.service._follower._apply_next = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(store.service._follower, "_apply_next", broken)
     store.service._follower.wake()
     await asyncio.wait_for(store.tasks.failed.wait(), 5)
     assert store.readiness.has_failed

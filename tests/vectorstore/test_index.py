@@ -21,8 +21,9 @@ Rng = np.random.Generator
 
 
 def _units(rng: Rng, count: int, dimension: int = 16) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    vectors = rng.normal(size=(count, dimension))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    vectors = rng.normal(size=(count, dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def _assert_equal_answers(index: FlatIndex, plain: NumpyIndex, rng: Rng) -> None:

@@ -35,7 +35,8 @@ def _token(photo_id: str) -> str:
 async def _add(stub: Any, model: Model, rng: Rng) -> None:
     vectors = [random_unit(rng) for _ in range(rng.integers(1, 4))]
     photo_id = str(uuid.UUID(bytes=rng.bytes(16)))
-    message = photo(*vectors, photo_id=photo_id, deletion_token_sha256=hashlib.sha256(_token(photo_id).encode()).digest())
+    token_hash = hashlib.sha256(_token(photo_id).encode()).digest()
+    message = photo(*vectors, photo_id=photo_id, deletion_token_sha256=token_hash)
     known = list(model.photos)
     gallery = GALLERIES[rng.integers(2)]
     kind = rng.integers(6)
@@ -49,11 +50,10 @@ async def _add(stub: Any, model: Model, rng: Rng) -> None:
         message.sha256 = other.sha256
     (answer,) = await add(stub, message, gallery=gallery)
     stored = model.photos.get(message.photo_id)
-    same_content = [
-        known_id for known_id, (place, other) in model.photos.items() if (place, other.sha256) == (gallery, message.sha256)
-    ]
+    content = (gallery, message.sha256)
+    same_content = [known_id for known_id, (place, other) in model.photos.items() if (place, other.sha256) == content]
     if stored is not None:
-        if (stored[0], stored[1].sha256) == (gallery, message.sha256):
+        if (stored[0], stored[1].sha256) == content:
             assert answer.photo.photo_id == message.photo_id
         else:
             assert take_apart(answer.error).metadata == {"photo_id": message.photo_id}

@@ -49,7 +49,9 @@ async def test_nearest_returns_faces_as_they_come(stub: Any, rng: Rng) -> None:
     for limit, expected in ((0, 10), (1, 1), (150, 150), (1000, 200)):
         (result,) = await search(stub, probe, limit=limit)
         assert ids(result.matches) == [added[place].photo_id for place in best[:expected]]
-        assert [match.similarity.cosine for match in result.matches] == pytest.approx(cosines[best[:expected]], abs=1e-6)
+        assert [match.similarity.cosine for match in result.matches] == pytest.approx(
+            cosines[best[:expected]], abs=1e-6
+        )
 
 
 async def test_a_match_carries_what_is_known_of_its_photo(stub: Any) -> None:

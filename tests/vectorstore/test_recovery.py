@@ -1,0 +1,295 @@
+"""Real processes, killed at bad moments: what was answered stays, what was deleted stays away, service comes back."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import grpc.aio
+import numpy as np
+import psutil
+import pytest
+from twin.vectorstore.v1 import vectorstore_pb2 as pb
+
+from runtime.vectors import Vector
+from tests.vectorstore.processes import StoreProcess, process_is_there, serving
+from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, ids, photo, random_unit, refused, search, take_apart
+from vectorstore.database import prepare_connection
+
+pytestmark = pytest.mark.chaos
+
+Rng = np.random.Generator
+CODE = grpc.StatusCode
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Outside pytest's own folder, which other users cannot enter; root's PostgreSQL runs as one."""
+    with tempfile.TemporaryDirectory(prefix="twin-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def stores() -> Iterator[list[StoreProcess]]:
+    """Every store that a test starts is stopped in good order, which stops its PostgreSQL too."""
+    started: list[StoreProcess] = []
+    yield started
+    for store in reversed(started):
+        store.stop()
+
+
+def _start(stores: list[StoreProcess], folder: Path, **environment: str) -> StoreProcess:
+    store = StoreProcess(folder / "data", **environment)
+    stores.append(store)
+    return store
+
+
+async def _make_gallery(stub: Any) -> None:
+    await stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
+
+
+async def test_what_was_answered_survives_a_kill_and_what_was_deleted_stays_gone(
+    stores: list[StoreProcess], folder: Path, rng: Rng
+) -> None:
+    kept: dict[str, Vector] = {}
+    deleted: dict[str, Vector] = {}
+    postgres_pid = 0
+    for turn in range(3):
+        store = _start(stores, folder)
+        async with serving(store) as stub:
+            if turn == 0:
+                await _make_gallery(stub)
+                postgres_pid = store.postgres_pid()
+            else:
+                assert store.postgres_pid() == postgres_pid, "the running PostgreSQL was not taken over"
+            for photo_id, vector in kept.items():
+                (result,) = await search(stub, vector, limit=1)
+                assert ids(result.matches) == [photo_id]
+            for photo_id, vector in deleted.items():
+                (result,) = await search(stub, vector, limit=1)
+                assert photo_id not in ids(result.matches)
+            (gallery,) = (await stub.ListGalleries(pb.ListGalleriesRequest())).galleries
+            # One that was committed and whose answer the kill cut off may be there besides.
+            assert gallery.photo_count - len(kept) in (0, 1, 2)
+
+            async def write(own: Rng) -> None:
+                try:
+                    while True:
+                        vector = random_unit(own)
+                        added = await add_one(stub, photo(vector))
+                        kept[added.photo_id] = vector
+                        if own.random() < 0.4:
+                            gone = next(iter(kept))
+                            vector = kept.pop(gone)
+                            await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=gone))
+                            deleted[gone] = vector
+                except grpc.aio.AioRpcError:
+                    return
+
+            writer = asyncio.create_task(write(np.random.default_rng(turn)))
+            await asyncio.sleep(0.5 + 0.3 * turn)
+            store.kill()
+            await writer
+    assert len(kept) > 5
+    assert len(deleted) > 2
+
+
+async def test_a_graceful_stop_takes_postgres_along(stores: list[StoreProcess], folder: Path, rng: Rng) -> None:
+    vector = random_unit(rng)
+    store = _start(stores, folder)
+    async with serving(store) as stub:
+        await _make_gallery(stub)
+        added = await add_one(stub, photo(vector))
+        pid = store.postgres_pid()
+    assert store.stop() == 0
+    assert not process_is_there(pid)
+    again = _start(stores, folder)
+    async with serving(again) as stub:
+        (result,) = await search(stub, vector, limit=1)
+        assert ids(result.matches) == [added.photo_id]
+
+
+async def test_searching_goes_on_while_postgres_is_killed_and_all_is_well_afterwards(
+    stores: list[StoreProcess], folder: Path, rng: Rng
+) -> None:
+    store = _start(stores, folder)
+    async with serving(store) as stub:
+        await _make_gallery(stub)
+        planted = [random_unit(rng) for _ in range(20)]
+        answers = await add(stub, *[photo(vector) for vector in planted])
+        kept = {answer.photo_id: vector for answer, vector in zip(answers, planted, strict=True)}
+        outcomes: list[str] = []
+        stop, recovered = asyncio.Event(), asyncio.Event()
+
+        async def write() -> None:
+            own = np.random.default_rng(1)
+            while not stop.is_set():
+                vector = random_unit(own)
+                (answer,) = await add(stub, photo(vector))
+                if answer.HasField("photo"):
+                    kept[answer.photo_id] = vector
+                    if outcomes:
+                        recovered.set()
+                else:
+                    refusal = take_apart(answer.error)
+                    outcomes.append(refusal.reason)
+                    assert refusal.code is CODE.UNAVAILABLE
+                await asyncio.sleep(0.01)
+
+        async def look() -> int:
+            count = 0
+            while not stop.is_set():
+                (result,) = await search(stub, planted[count % 20], limit=1)
+                assert ids(result.matches) == [answers[count % 20].photo_id]
+                count += 1
+                await asyncio.sleep(0.005)
+            return count
+
+        writer, looker = asyncio.create_task(write()), asyncio.create_task(look())
+        await asyncio.sleep(0.5)
+        store.kill_postgres()
+        async with asyncio.timeout(60):
+            await recovered.wait()
+        stop.set()
+        await writer
+        assert "DEPENDENCY_UNAVAILABLE" in outcomes
+        assert await looker > 20
+        for photo_id, vector in kept.items():
+            (result,) = await search(stub, vector, limit=1)
+            assert ids(result.matches) == [photo_id]
+
+
+async def test_a_stalled_postgres_makes_writes_unavailable_and_leaves_searching_alone(
+    stores: list[StoreProcess], folder: Path, rng: Rng
+) -> None:
+    store = _start(stores, folder)
+    async with serving(store) as stub:
+        await _make_gallery(stub)
+        vector = random_unit(rng)
+        added = await add_one(stub, photo(vector))
+        backends = _stop_everything(store.postgres_pid())
+        try:
+            with refused(CODE.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE") as refusal:
+                await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id), timeout=5)
+            assert refusal.metadata == {"dependency": "postgres"}
+            assert refusal.retry
+            (answer,) = await add(stub, photo(random_unit(rng)))
+            assert take_apart(answer.error).reason == "DEPENDENCY_UNAVAILABLE"
+            with refused(CODE.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"):
+                await stub.GetPhoto(pb.GetPhotoRequest(photo_id=added.photo_id), timeout=5)
+            (result,) = await search(stub, vector)
+            assert ids(result.matches) == [added.photo_id]
+            assert (await stub.GetStats(pb.GetStatsRequest())).revision == 2
+        finally:
+            for pid in backends:
+                _signal(pid, signal.SIGCONT)
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id))
+                    break
+                except grpc.aio.AioRpcError as error:
+                    assert error.code() is CODE.UNAVAILABLE
+                    await asyncio.sleep(0.1)
+        (result,) = await search(stub, vector)
+        assert ids(result.matches) == []
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _stop_everything(postmaster: int) -> list[int]:
+    pids = [postmaster, *(child.pid for child in psutil.Process(postmaster).children())]
+    for pid in pids:
+        _signal(pid, signal.SIGSTOP)
+    return pids
+
+
+async def test_a_folder_whose_path_is_too_long_for_a_socket_works(
+    stores: list[StoreProcess], folder: Path, rng: Rng
+) -> None:
+    store = _start(stores, folder / ("long-" * 30))
+    async with serving(store) as stub:
+        await _make_gallery(stub)
+        assert (await add_one(stub, photo(random_unit(rng)))).photo_id
+
+
+async def test_a_second_store_on_the_same_folder_says_so_and_ends(stores: list[StoreProcess], folder: Path) -> None:
+    first = _start(stores, folder)
+    async with serving(first):
+        second = _start(stores, folder)
+        assert await asyncio.to_thread(second.process.wait, 60) == 1
+        assert "another vector store runs on" in first.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("TWIN_INDEX", "hnsw", "TWIN_INDEX='hnsw' is no kind of index"),
+        ("TWIN_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none", "check TWIN_DATABASE_URL"),
+        ("TWIN_SEARCH_THREADS", "0", "TWIN_SEARCH_THREADS"),
+    ],
+)
+async def test_a_bad_setting_ends_the_start_with_one_line(
+    stores: list[StoreProcess], folder: Path, setting: str, value: str, says: str
+) -> None:
+    (folder / "data").mkdir()
+    store = _start(stores, folder, **{setting: value})
+    assert await asyncio.to_thread(store.process.wait, 60) == 1
+    lines = [line for line in store.log.read_text().splitlines() if line.startswith("twin vectorstore:")]
+    assert len(lines) == 1
+    assert says in lines[0]
+
+
+async def test_nothing_biometric_reaches_any_log(stores: list[StoreProcess], folder: Path, rng: Rng) -> None:
+    """A vector, a token, a file name and a person, looked for in the service's log and in PostgreSQL's."""
+    vector = random_unit(rng)
+    token, name, person = "TOKENTOKENTOKEN", "FILENAMEFILENAME.jpg", "PERSONPERSON"
+    store = _start(stores, folder)
+    async with serving(store) as stub:
+        await _make_gallery(stub)
+        message = photo(
+            vector,
+            original_filename=name,
+            person=person,
+            deletion_token_sha256=hashlib.sha256(token.encode()).digest(),
+        )
+        added = await add_one(stub, message)
+        await add(stub, photo(vector, sha256=b"bad", original_filename=name), photo(vector, photo_id=added.photo_id))
+        await search(stub, vector, added.faces[0].face_id)
+        with refused(CODE.NOT_FOUND, "NOT_FOUND"):
+            await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id, deletion_token=token + "x"))
+        await _fail_inside_postgres(store, vector, name)
+        await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id, deletion_token=token))
+    store.stop()
+    logs = store.log.read_text() + (folder / "data" / "postgres" / "log").read_text()
+    assert "duplicate key" in logs, "the planted failure is not in the log, so the search below proves nothing"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    value = f"{vector[0]:.6f}"[:7]
+    for secret in (token, name, person, digest, value, vector.tobytes().hex()[:32]):
+        assert secret not in logs
+
+
+async def _fail_inside_postgres(store: StoreProcess, vector: Vector, name: str) -> None:
+    """Makes PostgreSQL refuse rows that hold a vector and a file name, as a bug of ours would."""
+    folder = store.data_folder / "postgres"
+    socket = (folder / "postmaster.pid").read_text().splitlines()[4]
+    connection: Any = await asyncpg.connect(f"postgresql://postgres@/postgres?host={socket}")
+    await prepare_connection(connection)
+    photo_id, face_id = await connection.fetchrow("SELECT photo_id, face_id FROM faces")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.execute("INSERT INTO faces (face_id, embedding) VALUES ($1, $2)", face_id, vector)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.copy_records_to_table(
+            "photos", columns=("photo_id", "original_filename"), records=[(photo_id, name)]
+        )
+    await connection.close()

@@ -12,6 +12,8 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 from aiohttp import web
+from google.protobuf import descriptor_pool
+from multidict import CIMultiDict
 
 from gateway.admission import Admission
 from gateway.grpc_web_frames import (
@@ -100,6 +102,9 @@ class GrpcWebProxy:
         messages = split_frames(decode_text(body) if as_text else body)
         if any(len(message) > self._max_message_bytes for message in messages):
             raise _BodyTooLarge
+        if len(messages) != 1 and _takes_one_message(request.path):
+            # gRPC itself would take the first of several, and wait for one that never comes.
+            raise MalformedBody(f"the method takes one message, and {len(messages)} came")
         return await self._call(request.path, messages, metadata, deadline_s, answer)
 
     async def _call(
@@ -150,24 +155,35 @@ class _Answer:
 
     async def finish(self, status: _Status) -> web.StreamResponse:
         if self._response is None and status.code is not grpc.StatusCode.OK:
-            return await self._begin(status.trailers())
+            return web.Response(headers=self._headers(status.trailers()))
         response = self._response or await self._begin([])
         await self._write(trailer_frame(status.trailers()))
         await response.write_eof()
         return response
 
     async def _begin(self, headers: list[tuple[str, str]]) -> web.StreamResponse:
-        kind = "application/grpc-web-text+proto" if self._as_text else "application/grpc-web+proto"
-        response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-store"})
-        for key, value in headers:
-            response.headers.add(key, value)
+        response = web.StreamResponse(headers=self._headers(headers))
         self._response = response
         await response.prepare(self._request)
         return response
 
+    def _headers(self, pairs: list[tuple[str, str]]) -> CIMultiDict[str]:
+        kind = "application/grpc-web-text+proto" if self._as_text else "application/grpc-web+proto"
+        return CIMultiDict([("Content-Type", kind), ("Cache-Control", "no-store"), *pairs])
+
     async def _write(self, frame: bytes) -> None:
         if self._response is not None:
             await self._response.write(base64.b64encode(frame) if self._as_text else frame)
+
+
+def _takes_one_message(path: str) -> bool:
+    """True for a method that is known not to take a stream."""
+    service, _, method = path.strip("/").partition("/")
+    try:
+        found = descriptor_pool.Default().FindServiceByName(service).methods_by_name.get(method)
+    except KeyError:
+        return False
+    return found is not None and not found.client_streaming
 
 
 async def _each(messages: list[bytes]) -> AsyncIterator[bytes]:

@@ -51,6 +51,16 @@ def read_size(data: bytes) -> tuple[str, int, int]:
     return kind, width, height
 
 
+def may_be_transparent(data: bytes, kind: str) -> bool:
+    """Returns whether a picture of that kind can hold transparency, as far as its header tells."""
+    if kind == "png":
+        # Colour types 4 and 6 have alpha; others name one transparent colour in a chunk before the pixels.
+        return data[25] in (4, 6) or b"tRNS" in data[: data.find(b"IDAT")]
+    if kind == "webp":
+        return data[12:16] == b"VP8L" or (data[12:16] == b"VP8X" and bool(data[20] & 0x10))
+    return False
+
+
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     position = 2
     while data[position] == 0xFF:

@@ -1,7 +1,7 @@
 """Pictures rebuilt from pixels: upright, and without anything that a file may carry besides.
 
 What is kept of an upload: a PNG stays a PNG, losslessly, unless that takes more room than max_png_bytes; everything
-else becomes a JPEG of quality 95 without chroma subsampling. Transparency is dropped, as it is for the embedder. No
+else becomes a JPEG of quality 95 without chroma subsampling. Transparency is laid on white, as the embedder does. No
 EXIF, GPS, comment or colour profile survives, because nothing but the pixels is handed on.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from gateway.image_size import read_size
+from gateway.image_size import may_be_transparent, read_size
 from gateway.opencv import cv2
 from runtime.errors import ImageTooLarge, UnreadableImage
 
@@ -43,7 +43,7 @@ def content_type_of(data: bytes) -> str:
 
 
 def decode_upright(data: bytes, max_pixels: int) -> tuple[str, Pixels]:
-    """Decodes a JPEG, PNG or WebP, its EXIF orientation applied. Returns its kind and (H, W, 3) uint8 BGR.
+    """Decodes a JPEG, PNG or WebP, upright by EXIF, on white. Returns its kind and (H, W, 3) uint8 BGR.
 
     Raises UnreadableImage, or ImageTooLarge before anything is decoded.
     """
@@ -56,7 +56,21 @@ def decode_upright(data: bytes, max_pixels: int) -> tuple[str, Pixels]:
         image = None
     if image is None:
         raise UnreadableImage(f"the {kind.upper()} cannot be decoded", detected_type=kind)
-    return kind, image
+    return kind, _on_white(data, image) if may_be_transparent(data, kind) else image
+
+
+def _on_white(data: bytes, image: Pixels) -> Pixels:
+    """Lays a transparent picture on white. image (H, W, 3) uint8 BGR: the same, upright, without transparency."""
+    stored: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.ndim != 3 or stored.shape[2] != 4:
+        return image
+    if stored.dtype == np.uint16:
+        stored = (stored >> 8).astype(np.uint8)
+    # The decoder turns a picture upright only without its transparency: one that is both keeps its bare colours.
+    if not np.array_equal(stored[:, :, :3], image):
+        return image
+    opacity = np.repeat(stored[:, :, 3:], 3, axis=2)
+    return np.asarray(cv2.add(cv2.multiply(image, opacity, scale=1 / 255), 255 - opacity), np.uint8)
 
 
 def rebuild(data: bytes, max_pixels: int, max_png_bytes: int) -> Picture:

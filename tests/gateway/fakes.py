@@ -94,6 +94,10 @@ def face_of(image: bytes, index: int, *, embedded: bool) -> fc.Face:
     return face
 
 
+class NotForTheGateway(AssertionError):
+    """The gateway has no business with the method."""
+
+
 class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
     def __init__(self) -> None:
         self.script = Script()
@@ -206,6 +210,25 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
             galleries.append(vs.Gallery(name=name, model_id=model_id, photo_count=len(photos), face_count=faces))
         return vs.ListGalleriesResponse(galleries=galleries)
 
+    async def AddPhotos(
+        self, request_iterator: AsyncIterator[vs.AddPhotosRequest], context: Context
+    ) -> AsyncIterator[vs.AddPhotosResponse]:
+        async for _ in request_iterator:
+            raise NotForTheGateway
+        yield vs.AddPhotosResponse()
+
+    async def ListPhotos(self, request: vs.ListPhotosRequest, context: Context) -> vs.ListPhotosResponse:
+        raise NotForTheGateway
+
+    async def DeleteGallery(self, request: vs.DeleteGalleryRequest, context: Context) -> vs.DeleteGalleryResponse:
+        raise NotForTheGateway
+
+    async def GetStats(self, request: vs.GetStatsRequest, context: Context) -> vs.GetStatsResponse:
+        raise NotForTheGateway
+
+    async def CreateSnapshot(self, request: vs.CreateSnapshotRequest, context: Context) -> vs.CreateSnapshotResponse:
+        raise NotForTheGateway
+
 
 class FakeEmbedder(em_grpc.EmbedderServiceServicer):
     """Sees two faces in every picture, but for those that hold NO_FACE."""
@@ -245,6 +268,13 @@ class FakeEmbedder(em_grpc.EmbedderServiceServicer):
                 status: status_pb2.Status = status_of(error)
                 yield em.EnrollResponse(photo_id=request.photo.photo_id, error=status)
         self.script.leave("Enroll")
+
+    async def EmbedStream(
+        self, request_iterator: AsyncIterator[em.EmbedStreamRequest], context: Context
+    ) -> AsyncIterator[em.EmbedStreamResponse]:
+        async for _ in request_iterator:
+            raise NotForTheGateway
+        yield em.EmbedStreamResponse()
 
     async def GetModel(self, request: em.GetModelRequest, context: Context) -> em.GetModelResponse:
         await self.script.enter("GetModel", context)

@@ -105,7 +105,8 @@ async def running_gateway(
     )
     service.register(server)
     servicer = health.aio.HealthServicer()
-    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    for name in ("", *service.grpc_services):
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     reflection.enable_server_reflection([*service.grpc_services, reflection.SERVICE_NAME], server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

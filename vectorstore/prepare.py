@@ -6,6 +6,7 @@ import asyncpg
 
 from runtime.errors import StartupError
 from vectorstore.migrate import migrate
+from vectorstore.postgres_errors import POSTGRES_FAILURES
 
 # Off, any of them loses acknowledged photos: 1,784 of 27,500 in one kill with synchronous_commit=off.
 _MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
@@ -15,7 +16,7 @@ async def prepare_database(url: str) -> None:
     """Checks the server's settings and applies missing migrations; raises StartupError with one line."""
     try:
         connection: asyncpg.Connection[Any] = await asyncpg.connect(url, timeout=10)
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (ValueError, *POSTGRES_FAILURES) as error:
         raise StartupError(
             f"PostgreSQL cannot be reached ({type(error).__name__}); check TWIN_DATABASE_URL, or leave it unset for "
             "the embedded one"
@@ -23,7 +24,7 @@ async def prepare_database(url: str) -> None:
     try:
         await _check_settings(connection)
         await migrate(connection)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except POSTGRES_FAILURES as error:
         state = getattr(error, "sqlstate", None)
         raise StartupError(f"the database could not be prepared ({type(error).__name__} {state})") from None
     finally:

@@ -140,7 +140,7 @@ async def test_searching_goes_on_while_postgres_is_killed_and_all_is_well_afterw
                 else:
                     refusal = take_apart(answer.error)
                     outcomes.append(refusal.reason)
-                    assert refusal.code is CODE.UNAVAILABLE
+                    assert refusal.code is CODE.UNAVAILABLE, _errors_in(store.log)
                 await asyncio.sleep(0.01)
 
         async def look() -> int:
@@ -156,7 +156,9 @@ async def test_searching_goes_on_while_postgres_is_killed_and_all_is_well_afterw
         await asyncio.sleep(0.5)
         store.kill_postgres()
         async with asyncio.timeout(60):
-            await recovered.wait()
+            waiting = asyncio.create_task(recovered.wait())
+            await asyncio.wait({waiting, writer, looker}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
         stop.set()
         await writer
         assert "DEPENDENCY_UNAVAILABLE" in outcomes
@@ -200,6 +202,10 @@ async def test_a_stalled_postgres_makes_writes_unavailable_and_leaves_searching_
                     await asyncio.sleep(0.1)
         (result,) = await search(stub, vector)
         assert ids(result.matches) == []
+
+
+def _errors_in(log: Path) -> str:
+    return "\n".join(line for line in log.read_text().splitlines() if '"level": "error"' in line)
 
 
 def _signal(pid: int, number: int) -> None:

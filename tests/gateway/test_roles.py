@@ -1,5 +1,6 @@
 """Every RPC × every kind of caller, enumerated from the descriptor: an RPC without a row fails."""
 
+import contextlib
 from pathlib import Path
 
 import grpc
@@ -39,6 +40,10 @@ METHODS = [method.name for method in pb.DESCRIPTOR.services_by_name["TwinService
 
 async def told(gateway: Gateway, name: str, metadata: tuple[tuple[str, str], ...]) -> grpc.StatusCode:
     call = getattr(gateway.stub, name)(TABLE[name][0], metadata=metadata)
+    if hasattr(call, "__aiter__"):
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            async for _ in call:
+                pass
     code: grpc.StatusCode = await call.code()
     return code
 

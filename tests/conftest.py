@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,16 +57,45 @@ async def load_demo_gallery(stack: Stack, image: bytes) -> int:
         return await demo_gallery.load(channel, settings, image)
 
 
+def open_data_dir() -> tempfile.TemporaryDirectory[str]:
+    """Makes a folder for services' state, outside of pytest's own.
+
+    Under root the embedded PostgreSQL runs as another user, who must reach its folder; pytest closes its own to others
+    whenever a run begins, also while another one's services work there.
+    """
+    return tempfile.TemporaryDirectory(prefix="twin-test-", ignore_cleanup_errors=True)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A folder for the state of services that a test starts itself."""
+    with open_data_dir() as folder:
+        yield Path(folder) / "data"
+
+
+@pytest.fixture
+def own_stack(data_dir: Path, models_dir: Path) -> Iterator[Stack]:
+    """Real services with an empty gallery, for one test alone."""
+    stack = Stack(data_dir)
+    stack.start()
+    try:
+        yield stack
+    finally:
+        stack.stop()
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, solvay_photo: Path) -> Iterator[Stack]:
+def stack(models_dir: Path, solvay_photo: Path) -> Iterator[Stack]:
     """Real services with the demo gallery, one set for all tests that leave it as they found it."""
-    stack = Stack(tmp_path_factory.mktemp("stack") / "data")
+    folder = open_data_dir()
+    stack = Stack(Path(folder.name) / "data")
     stack.start()
     try:
         assert asyncio.run(load_demo_gallery(stack, solvay_photo.read_bytes())) == len(demo_gallery.PEOPLE)
         yield stack
     finally:
         stack.stop()
+        folder.cleanup()
 
 
 @pytest.fixture(scope="session")

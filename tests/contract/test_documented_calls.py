@@ -6,7 +6,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,6 @@ SERVICES: list[ServiceDescriptor] = [
     )
 ]
 METHODS = [f"{service.full_name}/{method.name}" for service in SERVICES for method in service.methods]
-
-
-@pytest.fixture
-def own_stack(tmp_path: Path, models_dir: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path / "data")
-    stack.start()
-    yield stack
-    stack.stop()
 
 
 def guide_script() -> str:

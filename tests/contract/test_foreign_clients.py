@@ -3,22 +3,11 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.support.stack import Stack
 
 WEB = Path(__file__).resolve().parents[2] / "web"
-
-
-@pytest.fixture
-def own_stack(tmp_path: Path, models_dir: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path / "data")
-    stack.start()
-    yield stack
-    stack.stop()
 
 
 def test_connect_web_and_googles_grpc_web_call_every_method(own_stack: Stack, newton_photo: Path) -> None:

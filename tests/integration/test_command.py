@@ -77,6 +77,30 @@ def test_a_folder_is_imported_once_and_what_was_skipped_is_reported(
     assert "Isaac Newton" in found.stdout and "Portraits" in found.stdout
 
 
+def test_names_of_every_kind_are_imported_and_shown_as_they_are(
+    stack: Stack, gallery: str, tmp_path: Path, newton_photo: Path, gauss_photo: Path
+) -> None:
+    folder = tmp_path / "photos"
+    # To the table's library, brackets are markup; to a terminal, an escape character begins a command.
+    for name in (b"Isaac [bold] Newton", b"Gau\xdf \x1b[2J"):
+        (folder / os.fsdecode(name)).mkdir(parents=True)
+    (folder / "Isaac [bold] Newton" / os.fsdecode(b"\xff\n.png")).write_bytes(newton_photo.read_bytes())
+    (folder / os.fsdecode(b"Gau\xdf \x1b[2J") / "photo.png").write_bytes(gauss_photo.read_bytes())
+    os.mkfifo(folder / "pipe.jpg")
+    report = tmp_path / "skipped.csv"
+    arguments = ["import", str(folder), "--gallery", gallery, "--collection", "[/x] :smile:", "--report", str(report)]
+    imported = stack.twin(*arguments, "--person-from-folder")
+    assert "2 photos added (2 faces), 0 already there, 1 skipped" in imported.stdout, imported.stderr
+    with report.open(newline="") as file:
+        assert [(Path(row["path"]).name, row["reason"]) for row in csv.DictReader(file)] == [
+            ("pipe.jpg", "UNREADABLE_FILE")
+        ]
+    for photo, person in ((newton_photo, "Isaac [bold] Newton"), (gauss_photo, "Gau� �[2J")):
+        found = stack.twin("search", str(photo), "--gallery", gallery, "--mode", "nearest")
+        assert found.returncode == 0, found.stderr
+        assert person in found.stdout and "[/x] :smile:" in found.stdout
+
+
 def test_an_import_that_is_killed_goes_on_where_it_was(
     stack: Stack, gallery: str, tmp_path: Path, newton_photo: Path
 ) -> None:

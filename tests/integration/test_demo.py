@@ -65,8 +65,8 @@ class Demo:
         return [cmdline for cmdline in running if str(self.data_dir) in " ".join(cmdline)]
 
 
-def test_the_demo_is_checked_ended_and_started_again(tmp_path: Path, models_dir: Path) -> None:
-    demo = Demo(tmp_path / "data")
+def test_the_demo_is_checked_ended_and_started_again(data_dir: Path, models_dir: Path) -> None:
+    demo = Demo(data_dir)
     first = demo.start()
     try:
         assert "29 physicists" in first
@@ -87,15 +87,15 @@ def test_the_demo_is_checked_ended_and_started_again(tmp_path: Path, models_dir:
     assert answers[0].stdout == answers[1].stdout
 
 
-def test_the_check_says_what_is_wrong_when_nothing_runs(tmp_path: Path) -> None:
-    answer = Demo(tmp_path / "data").check()
+def test_the_check_says_what_is_wrong_when_nothing_runs(data_dir: Path) -> None:
+    answer = Demo(data_dir).check()
     assert answer.returncode == 1
     assert "does not answer" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_second_set_of_services_on_one_data_folder_is_refused(tmp_path: Path, models_dir: Path) -> None:
-    demo = Demo(tmp_path / "data")
+def test_a_second_set_of_services_on_one_data_folder_is_refused(data_dir: Path, models_dir: Path) -> None:
+    demo = Demo(data_dir)
     demo.start()
     try:
         arguments = [str(TWIN), "serve", "all"]
@@ -108,8 +108,8 @@ def test_a_second_set_of_services_on_one_data_folder_is_refused(tmp_path: Path, 
     assert "running already" in second.stderr
 
 
-def test_the_services_end_with_a_supervisor_that_is_killed(tmp_path: Path, models_dir: Path) -> None:
-    demo = Demo(tmp_path / "data")
+def test_the_services_end_with_a_supervisor_that_is_killed(data_dir: Path, models_dir: Path) -> None:
+    demo = Demo(data_dir)
     demo.start()
     children = psutil.Process(demo.process.pid).children(recursive=True)
     demo.process.kill()

@@ -5,7 +5,6 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -20,14 +19,6 @@ from runtime.status import error_info, status_from_rpc_error
 from tests.support.stack import Stack
 
 TIMEOUT_S = 30.0
-
-
-@pytest.fixture
-def own_stack(tmp_path: Path, models_dir: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path / "data")
-    stack.start()
-    yield stack
-    stack.stop()
 
 
 class Client:

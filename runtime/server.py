@@ -74,10 +74,13 @@ def run(make_service: Callable[[], Service], *, name: str, bind: str, settings: 
 
 
 def one_line_exit(name: str, body: Callable[[], int]) -> int:
-    """Returns the body's exit code; a StartupError becomes one line on standard error, and 1."""
+    """Returns the body's exit code; a StartupError becomes one line on standard error, and 1.
+
+    So does what the system refuses, such as a data folder that cannot be written.
+    """
     try:
         return body()
-    except StartupError as error:
+    except (StartupError, OSError) as error:
         print(f"twin {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201
         return 1
 
@@ -101,7 +104,7 @@ class _Life:
         tasks = TaskSupervisor(self._readiness)
         probes: web.AppRunner | None = None
         try:
-            address = self._listen(server)
+            address = self._listen(server, service.name)
             probes, metrics_address = await start_probe_server(self._settings.metrics_bind, self._readiness)
             context = ServiceContext(address, self._readiness, tasks)
             more = await service.bind(context)
@@ -139,13 +142,16 @@ class _Life:
         names = [*service.grpc_services, health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable(server, names)
 
-    def _listen(self, server: grpc.aio.Server) -> str:
+    def _listen(self, server: grpc.aio.Server, name: str) -> str:
         try:
             port = server.add_insecure_port(self._bind)
         except RuntimeError:
             port = 0
         if port == 0:
-            raise StartupError(f"cannot listen on {self._bind}: is another one running? Set another address, or port 0")
+            raise StartupError(
+                f"cannot listen on {self._bind}: is another one running? Set TWIN_{name.upper()}_BIND to another"
+                " address, or to port 0"
+            )
         return f"{self._bind.rpartition(':')[0]}:{port}"
 
     async def _follow_readiness(
@@ -196,8 +202,14 @@ class _Life:
         interceptor.end_open_ended_streams()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop_now.wait(), self._settings.drain_pause_s)
-        grace_s = 0.0 if self._stop_now.is_set() else self._settings.drain_grace_s
-        await server.stop(grace_s)
+        # A second signal is heard at any moment of the grace, which then ends at once.
+        stopping = asyncio.create_task(server.stop(self._settings.drain_grace_s))
+        hurrying = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait({stopping, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if not stopping.done():
+            await server.stop(0)
+        await stopping
 
     def _listen_for_signals(self) -> None:
         """The first signal drains; a second one ends without a grace."""

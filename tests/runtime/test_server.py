@@ -37,6 +37,8 @@ PROGRAM = textwrap.dedent(
             if request.photo_id == "slow":
                 await asyncio.sleep(1.0)
                 return vs.GetPhotoResponse()
+            if request.photo_id == "stuck":
+                await asyncio.sleep(600)
             if request.photo_id == "bug":
                 raise RuntimeError("postgresql://user:secret@host/db")
             raise InvalidField("photo_id", "is bad")
@@ -60,6 +62,8 @@ PROGRAM = textwrap.dedent(
                 await asyncio.sleep(0.02)
             if (folder / "bad").exists():
                 raise StartupError("the model is damaged; run `twin models pull`")
+            if (folder / "unwritable").exists():
+                raise PermissionError(13, "Permission denied", "/data")
             async def work():
                 while not (folder / "die").exists():
                     await asyncio.sleep(0.02)
@@ -236,12 +240,39 @@ def test_a_drain_finishes_calls_ends_watches_and_exits_0(process: Process, numbe
     assert (code, out.strip()) == (0, "stopped")
 
 
+def test_a_second_signal_ends_the_drain_at_once(launch: Launch) -> None:
+    process = launch(TWIN_DRAIN_GRACE_S="300")
+    process.allow_start()
+    process.wait_until_serving()
+    with grpc.insecure_channel(process.addresses["fake"]) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=30)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        stub = vs_grpc.VectorStoreServiceStub(channel)
+        stuck = stub.GetPhoto.future(vs.GetPhotoRequest(photo_id="stuck"), timeout=600)
+        failure(lambda: stub.GetPhoto(vs.GetPhotoRequest(photo_id="x"), timeout=5))
+        process.popen.send_signal(signal.SIGTERM)
+        # The watch ends right before the grace begins.
+        failure(lambda: list(watch))
+        process.popen.send_signal(signal.SIGTERM)
+        code, out, _ = process.finish()
+        assert (code, out.strip()) == (0, "stopped")
+        failure(stuck.result)
+
+
 def test_a_failed_start_is_one_line_and_exit_1(process: Process) -> None:
     (process.folder / "bad").touch()
     process.allow_start()
     code, _, err = process.finish()
     assert code == 1
     assert err.strip() == "twin fake: the model is damaged; run `twin models pull`"
+
+
+def test_what_the_system_refuses_at_the_start_is_one_line(process: Process) -> None:
+    (process.folder / "unwritable").touch()
+    process.allow_start()
+    code, _, err = process.finish()
+    assert code == 1
+    assert err.strip() == "twin fake: [Errno 13] Permission denied: '/data'"
 
 
 def test_a_dead_background_task_ends_the_process(process: Process) -> None:
@@ -258,7 +289,8 @@ def test_two_servers_never_share_a_port(process: Process, launch: Launch) -> Non
     second = launch(TWIN_BIND=process.addresses["fake"])
     code, _, err = second.finish()
     assert code == 1
-    assert "cannot listen on" in err
+    assert "cannot listen on" in err and "TWIN_FAKE_BIND" in err
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_a_bad_setting_is_one_line(launch: Launch) -> None:

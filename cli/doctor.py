@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import os
 import shutil
 import socket
 import sys
@@ -15,6 +16,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
+from rich.text import Text
 
 from cli.settings import ClientSettings
 from embedder.models import PackState, list_packs
@@ -38,8 +40,8 @@ def doctor(settings: ClientSettings, console: Console) -> int:
     """Prints every finding; returns 1 when something keeps the services from running."""
     findings = list(_findings(settings))
     for finding in findings:
-        mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
-        console.print(f"{mark} {finding.what}: {finding.detail}", soft_wrap=True, highlight=False)
+        mark = ("✓", "green") if finding.ok else ("✗", "red")
+        console.print(Text.assemble(mark, f" {finding.what}: {finding.detail}"), soft_wrap=True)
         if finding.remedy:
             console.print(f"    → {finding.remedy}", soft_wrap=True, highlight=False)
     broken = sum(not finding.ok for finding in findings)
@@ -89,6 +91,8 @@ def _database(settings: ClientSettings) -> Finding:
 def _disk(settings: ClientSettings) -> Finding:
     folder = settings.data_path()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return Finding("Disk", False, f"{folder} cannot be written", "set TWIN_DATA_DIR to a folder of your own")
     free = shutil.disk_usage(existing).free
     enough = free >= _LEAST_FREE_BYTES
     remedy = "" if enough else "free some room, or set TWIN_DATA_DIR to another disk"

@@ -23,6 +23,7 @@ from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
 
 from cli.errors import CommandError, in_words
 from cli.import_report import ImportReport, Outcome
+from cli.photo_file import UnreadablePhoto, read_photo, sendable
 from cli.settings import ClientSettings
 from cli.walk import photos_under
 from runtime.channels import open_channel
@@ -31,7 +32,6 @@ from runtime.status import error_info, retry_delay_s, status_from_rpc_error
 # Photos under way at once: enough to keep the embedder busy while others travel.
 _WORKERS: Final = 6
 _CALL_TIMEOUT_S: Final = 60.0
-_MAX_IMAGE_BYTES: Final = 20 * 2**20
 # How often one photo is tried while the service is busy or away: with the delays below, for about five minutes.
 _MAX_TRIES: Final = 40
 _FIRST_DELAY_S: Final = 0.5
@@ -81,10 +81,15 @@ def import_photos(options: ImportOptions, settings: ClientSettings, console: Con
     """
     if not options.folder.is_dir():
         raise CommandError(f"{options.folder} is no folder")
-    photos = list(photos_under(options.folder))
-    if not photos:
-        raise CommandError(f"{options.folder} holds no photos (.jpg, .jpeg, .png, .webp)")
     report = ImportReport(options.report)
+    # The walk is made twice, since a list of millions of paths would take gigabytes.
+    photo_count = sum(1 for _ in photos_under(options.folder, lambda _folder, _error: None))
+    if not photo_count:
+        raise CommandError(f"{options.folder} holds no photos that can be read (.jpg, .jpeg, .png, .webp)")
+    photos = photos_under(
+        options.folder,
+        lambda folder, error: report.skipped(folder, "UNREADABLE_FOLDER", error.strerror or str(error)),
+    )
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -94,8 +99,8 @@ def import_photos(options: ImportOptions, settings: ClientSettings, console: Con
     )
     try:
         with Progress(*columns, console=console) as progress:
-            task = progress.add_task("Importing", total=len(photos))
-            asyncio.run(_Import(options, settings, report, lambda: progress.advance(task)).run(iter(photos)))
+            task = progress.add_task("Importing", total=photo_count)
+            asyncio.run(_Import(options, settings, report, lambda: progress.advance(task)).run(photos))
     finally:
         report.close()
         _tell(report, console)
@@ -147,12 +152,9 @@ class _Import:
 
     async def _import_one(self, photo: Path, stub: Gateway) -> None:
         try:
-            image = await asyncio.to_thread(_read, photo)
-        except OSError as error:
-            self._report.skipped(photo, "UNREADABLE_FILE", error.strerror or str(error))
-            return
-        if image is None:
-            self._report.skipped(photo, "IMAGE_TOO_LARGE", f"more than {_MAX_IMAGE_BYTES:,} bytes")
+            image = await asyncio.to_thread(read_photo, photo)
+        except UnreadablePhoto as error:
+            self._report.skipped(photo, error.reason, str(error))
             return
         try:
             async with self._alone(photo_id_of(self._options.gallery, image)) as photo_id:
@@ -184,9 +186,9 @@ class _Import:
         request = gateway_pb2.AddPhotoRequest(
             gallery=options.gallery,
             image=image,
-            original_filename=photo.name,
-            person=photo.parent.name if options.person_from_folder else "",
-            collection=options.collection,
+            original_filename=sendable(photo.name),
+            person=sendable(photo.parent.name) if options.person_from_folder else "",
+            collection=sendable(options.collection),
             photo_id=photo_id,
             all_faces=options.all_faces,
         )
@@ -204,11 +206,6 @@ class _Import:
         raise AssertionError("the last try either answers or raises")
 
 
-def _read(photo: Path) -> bytes | None:
-    """Returns the photo's bytes, or None, without reading it, when it is larger than any service takes."""
-    return photo.read_bytes() if photo.stat().st_size <= _MAX_IMAGE_BYTES else None
-
-
 def _is_the_photos_fault(error: grpc.RpcError) -> bool:
     info = error_info(status_from_rpc_error(error))
     return error.code() in _ABOUT_THE_PHOTO and (info is None or info.reason not in _ABOUT_THE_SETTING)
@@ -223,14 +220,23 @@ async def _ensure_gallery(gallery: str, stub: Gateway, settings: ClientSettings)
         if error.code() is not grpc.StatusCode.NOT_FOUND:
             raise
     limit = settings.max_message_bytes
-    async with open_channel(settings.target("embedder"), max_message_bytes=limit) as channel:
-        model = await embedder_pb2_grpc.EmbedderServiceStub(channel).GetModel(
-            embedder_pb2.GetModelRequest(), timeout=_CALL_TIMEOUT_S
-        )
-    async with open_channel(settings.target("vectorstore"), max_message_bytes=limit) as channel:
-        await vectorstore_pb2_grpc.VectorStoreServiceStub(channel).CreateGallery(
-            vectorstore_pb2.CreateGalleryRequest(
-                name=gallery, model_id=model.model_id, dimension=model.dimension, calibration=model.calibration
-            ),
-            timeout=_CALL_TIMEOUT_S,
-        )
+    embedder, vectorstore = settings.target("embedder"), settings.target("vectorstore")
+    async with open_channel(embedder, max_message_bytes=limit) as channel:
+        try:
+            model = await embedder_pb2_grpc.EmbedderServiceStub(channel).GetModel(
+                embedder_pb2.GetModelRequest(), timeout=_CALL_TIMEOUT_S
+            )
+        except grpc.RpcError as error:
+            raise CommandError(in_words(error, embedder)) from error
+    async with open_channel(vectorstore, max_message_bytes=limit) as channel:
+        try:
+            await vectorstore_pb2_grpc.VectorStoreServiceStub(channel).CreateGallery(
+                vectorstore_pb2.CreateGalleryRequest(
+                    name=gallery, model_id=model.model_id, dimension=model.dimension, calibration=model.calibration
+                ),
+                timeout=_CALL_TIMEOUT_S,
+            )
+        except grpc.RpcError as error:
+            # Another import made it in the same moment.
+            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                raise CommandError(in_words(error, vectorstore)) from error

@@ -23,8 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     command: Command = chosen.run
     try:
-        return command(chosen, load_settings(ClientSettings), Console())
-    except (CommandError, StartupError, TwinError) as error:
+        # Names and paths that others gave are printed as they are, whatever brackets they hold.
+        return command(chosen, load_settings(ClientSettings), Console(markup=False, emoji=False))
+    except (CommandError, StartupError, TwinError, OSError) as error:
         print(f"twin: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -107,6 +108,14 @@ def _doctor(_chosen: argparse.Namespace, settings: ClientSettings, console: Cons
     return doctor(settings, console)
 
 
+def _int32(text: str) -> int:
+    """Reads a number that the contracts' int32 can carry; whether it makes sense, the service says."""
+    number = int(text)
+    if not -(2**31) <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is out of range")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="twin",
@@ -140,10 +149,10 @@ def _parser() -> argparse.ArgumentParser:
     search = commands.add_parser("search", help="who looks most like the person in a photo")
     search.add_argument("photo", type=Path)
     search.add_argument("--gallery", default=DEFAULT_GALLERY)
-    search.add_argument("--limit", type=int, default=15)
+    search.add_argument("--limit", type=_int32, default=15)
     search.add_argument("--mode", choices=("lookalike", "same-person", "nearest"), default="lookalike")
     which = search.add_mutually_exclusive_group()
-    which.add_argument("--face", type=int, metavar="N", help="the face to search for, counted from 0, largest first")
+    which.add_argument("--face", type=_int32, metavar="N", help="the face to search for, counted from 0, largest first")
     which.add_argument("--all-faces", action="store_true", help="search for every face of the photo")
     search.add_argument("--min-similarity", type=float, metavar="COSINE")
     search.add_argument("--json", action="store_true", help="the whole answer, as JSON")

@@ -12,7 +12,7 @@ from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from twin.vectorstore.v1 import vectorstore_pb2
 
 from cli.errors import CommandError, in_words
-from cli.photo_file import read_photo
+from cli.photo_file import read_named_photo, sendable
 from cli.settings import ClientSettings
 
 _TIMEOUT_S: Final = 30.0
@@ -41,13 +41,13 @@ def search(options: SearchOptions, settings: ClientSettings, console: Console) -
     """Prints the twins of the photo's face; returns 0, also when there are none. Raises CommandError."""
     request = gateway_pb2.SearchRequest(
         gallery=options.gallery,
-        image=read_photo(options.photo),
+        image=read_named_photo(options.photo),
         face_index=options.face_index,
         all_faces=options.all_faces,
         limit=options.limit,
         mode=MODES[options.mode],
         min_similarity=options.min_similarity,
-        original_filename=options.photo.name,
+        original_filename=sendable(options.photo.name),
     )
     with _channel(settings) as channel:
         try:
@@ -83,14 +83,19 @@ def _cells(match: vectorstore_pb2.Match) -> tuple[str, ...]:
         f"{similarity.percent:.0f} %",
         f"{similarity.cosine:.3f}",
         f"{similarity.percentile * 100:.1f} %",
-        match.person or f"photo {match.photo_id}",
-        match.collection,
+        _printable(match.person) or f"photo {match.photo_id}",
+        _printable(match.collection),
     )
+
+
+def _printable(text: str) -> str:
+    """Returns text that others gave, without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def compare(first: Path, second: Path, settings: ClientSettings, console: Console) -> int:
     """Prints how alike the faces of two photos are; returns 0. Raises CommandError."""
-    request = gateway_pb2.CompareRequest(first_image=read_photo(first), second_image=read_photo(second))
+    request = gateway_pb2.CompareRequest(first_image=read_named_photo(first), second_image=read_named_photo(second))
     with _channel(settings) as channel:
         try:
             answer = gateway_pb2_grpc.TwinServiceStub(channel).Compare(request, timeout=_TIMEOUT_S)

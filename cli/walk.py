@@ -1,22 +1,35 @@
 """Photos in a folder, found without reading them."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp"})
 
 
-def photos_under(folder: Path) -> Iterator[Path]:
+def photos_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:
     """Yields every photo under a folder, by name, so that two runs go the same way.
 
-    Hidden files and folders are left out, and links to folders are not followed: they may lead in circles.
+    Hidden files and folders are left out, and links to folders are not followed: they may lead in circles. A folder
+    that cannot be listed is told to on_unreadable, and the walk goes on. Of all names, only those in the folders
+    between here and there are in memory.
     """
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            if not entry.is_symlink():
-                yield from photos_under(entry)
-        elif entry.suffix.lower() in PHOTO_SUFFIXES:
-            yield entry
+    levels = [_listed(folder, on_unreadable)]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+        elif entry.is_dir(follow_symlinks=False):
+            levels.append(_listed(Path(entry.path), on_unreadable))
+        elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
+            yield Path(entry.path)
+
+
+def _listed(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return iter(sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name))
+    except OSError as error:
+        on_unreadable(folder, error)
+        return iter(())

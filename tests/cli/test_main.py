@@ -1,0 +1,52 @@
+"""What the command does with what it is given, without any service."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+
+
+@pytest.mark.parametrize("option", ["--limit", "--face"])
+@pytest.mark.parametrize("number", ["99999999999", "-2147483649", "x"])
+def test_a_number_that_the_contracts_cannot_carry_is_bad_usage(
+    option: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["search", "photo.jpg", f"{option}={number}"])
+    assert caught.value.code == 2
+    assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "arguments"), [("TWIN_DATA_DIR", ["serve", "all"]), ("TWIN_MODELS_DIR", ["models", "pull", "starter"])]
+)
+def test_a_folder_that_cannot_be_made_is_one_line(
+    setting: str,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(setting, str(tmp_path / "file" / "folder"))
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert str(tmp_path / "file" / "folder") in said
+
+
+def test_doctor_sees_a_data_folder_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TWIN_DATA_DIR", str(tmp_path / "file" / "folder"))
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["doctor"]) == 1
+    assert f"{tmp_path}/file/folder cannot be written" in capsys.readouterr().out
+
+
+def test_a_folder_without_photos_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").touch()
+    assert main(["import", str(tmp_path)]) == 1
+    assert "holds no photos" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """One unary grpc-web call, as the page makes it, from the terminal."""
 
+import contextlib
 import http.client
 import struct
 from typing import TypeVar
@@ -29,17 +30,7 @@ def call(
         "X-Grpc-Web": "1",
         "grpc-timeout": f"{int(timeout_s * 1000)}m",
     }
-    connection = http.client.HTTPConnection(target, timeout=timeout_s)
-    try:
-        connection.request("POST", method, body, headers)
-        answer = connection.getresponse()
-        data = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise CommandError(
-            f"the gateway does not answer at http://{target} ({error}); start it with `make demo`"
-        ) from error
-    finally:
-        connection.close()
+    answer, data = _exchange(target, "POST", method, body, headers, timeout_s)
     messages, trailers = _split(data)
     code = trailers.get("grpc-status") or answer.getheader("grpc-status")
     if code != "0":
@@ -54,20 +45,24 @@ def call(
 
 def get(target: str, path: str, *, timeout_s: float) -> bytes:
     """Fetches a path of the gateway's; raises CommandError unless it answers 200."""
-    connection = http.client.HTTPConnection(target, timeout=timeout_s)
+    answer, data = _exchange(target, "GET", path, None, {}, timeout_s)
+    if answer.status != http.client.OK:
+        raise CommandError(f"http://{target}{path.partition('?')[0]} answered HTTP {answer.status}")
+    return data
+
+
+def _exchange(
+    target: str, verb: str, path: str, body: bytes | None, headers: dict[str, str], timeout_s: float
+) -> tuple[http.client.HTTPResponse, bytes]:
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        data = answer.read()
+        with contextlib.closing(http.client.HTTPConnection(target, timeout=timeout_s)) as connection:
+            connection.request(verb, path, body, headers)
+            answer = connection.getresponse()
+            return answer, answer.read()
     except (OSError, http.client.HTTPException) as error:
         raise CommandError(
             f"the gateway does not answer at http://{target} ({error}); start it with `make demo`"
         ) from error
-    finally:
-        connection.close()
-    if answer.status != http.client.OK:
-        raise CommandError(f"http://{target}{path.partition('?')[0]} answered HTTP {answer.status}")
-    return data
 
 
 def _split(data: bytes) -> tuple[list[bytes], dict[str, str]]:

@@ -40,7 +40,7 @@ class EmbedderService:
     async def bind(self, context: ServiceContext) -> dict[str, str]:
         """Opens the channel to the vector store, which connects when it is first used; there are no more listeners."""
         settings = self._settings
-        self._channel = open_channel(settings.vectorstore_target, max_message_bytes=settings.max_message_bytes)
+        self._channel = open_channel(settings.vectorstore_address, max_message_bytes=settings.max_message_bytes)
         return {}
 
     async def start(self, context: ServiceContext) -> None:

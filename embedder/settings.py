@@ -15,7 +15,9 @@ class EmbedderSettings(ServiceSettings):
 
     metrics_bind: BindAddress = "127.0.0.1:9151"
     embedder_bind: BindAddress = "127.0.0.1:50051"
-    vectorstore_target: str = "127.0.0.1:50052"
+    vectorstore_bind: BindAddress = "127.0.0.1:50052"
+    # Where the vector store is dialled; where it listens when unset.
+    vectorstore_target: str = ""
 
     models_dir: Path = Path("~/.cache/find-your-twin/models")
     model_pack: Annotated[str, Field(min_length=1)] = "starter"
@@ -38,6 +40,11 @@ class EmbedderSettings(ServiceSettings):
     # How long one photo may wait for the vector store, and how long one stream to it may live.
     enroll_answer_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     enroll_stream_timeout_s: Annotated[float, Field(gt=0)] = 3_600.0
+
+    @property
+    def vectorstore_address(self) -> str:
+        """The vector store's address to dial."""
+        return self.vectorstore_target or self.vectorstore_bind
 
     @property
     def thread_count(self) -> int:

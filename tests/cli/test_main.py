@@ -50,3 +50,14 @@ def test_a_folder_without_photos_is_one_line(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "notes.txt").touch()
     assert main(["import", str(tmp_path)]) == 1
     assert "holds no photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:8080", "nowhere", "127.0.0.1:1"])
+def test_the_check_names_an_address_that_is_none(
+    target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TWIN_GATEWAY_HTTP_TARGET", target)
+    assert main(["demo", "--check"]) == 1
+    said = capsys.readouterr().err
+    assert "does not answer" in said and target in said
+    assert len(said.splitlines()) == 1

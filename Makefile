@@ -72,17 +72,21 @@ clean: ## Everything that was made here; models and state in the home folder sta
 
 .PHONY: models
 models: $(STAMPS)/python
+	@if [ ! -e "$${TWIN_MODELS_DIR:-$$HOME/.cache/find-your-twin/models}/starter/manifest.toml" ]; then echo "Bringing the model pack …"; fi
 	@$(BIN)/twin models pull starter >$(STAMPS)/models.log 2>&1 || { cat $(STAMPS)/models.log; exit 1; }
 
 $(STAMPS)/python: requirements.txt requirements-uv.txt pyproject.toml tools/make-venv
-	tools/make-venv
+	@echo "Installing the Python packages into .venv …"
+	@tools/make-venv
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/npm: web/package.json web/package-lock.json
 	@command -v npm >/dev/null || { echo "Node 20.19 or later, with npm, is needed for the page."; exit 1; }
-	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@echo "Installing the page's packages …"
+	@cd web && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/web: $(STAMPS)/npm $(WEB_SOURCES)
-	cd web && npm run --silent build
+	@echo "Building the page …"
+	@cd web && npm run --silent build -- --logLevel warn
 	@mkdir -p $(STAMPS) && touch $@

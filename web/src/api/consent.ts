@@ -1,3 +1,5 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+
 /** What a visitor is asked to agree to before a photo is kept. */
 export interface ConsentText {
   version: string;
@@ -7,6 +9,7 @@ export interface ConsentText {
 /** Fetches the consent text in force. Throws when it cannot be had: without it nothing may be kept. */
 export async function fetchConsentText(): Promise<ConsentText> {
   const response = await fetch("/consent", { signal: AbortSignal.timeout(10_000) });
+  if (response.status >= 500) throw new ConnectError("consent text", Code.Unavailable);
   if (!response.ok) throw new Error(`consent text: HTTP ${response.status}`);
   const body: unknown = await response.json();
   if (!isConsentText(body)) throw new Error("consent text: not the expected shape");

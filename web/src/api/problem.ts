@@ -58,6 +58,7 @@ export function toProblem(thrown: unknown, online: boolean = navigator.onLine): 
   if (thrown instanceof UnusableFile) return { kind: thrown.why };
   // fetch throws TypeError when no answer came at all.
   if (thrown instanceof TypeError) return { kind: online ? "unreachable" : "offline" };
+  if (thrown instanceof DOMException && thrown.name === "TimeoutError") return { kind: "unreachable" };
   if (!(thrown instanceof ConnectError)) return { kind: "unexpected", detail: String(thrown) };
   if (thrown.cause instanceof TypeError) return { kind: online ? "unreachable" : "offline" };
 

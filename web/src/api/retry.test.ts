@@ -38,6 +38,12 @@ describe("untilReady", () => {
     expect(call).toHaveBeenCalledTimes(1);
   });
 
+  test("does not go on for ever", async () => {
+    const call = vi.fn().mockRejectedValue(starting());
+    await expect(untilReady(call, () => {}, new AbortController().signal, noWait)).rejects.toThrow("loading");
+    expect(call).toHaveBeenCalledTimes(40);
+  });
+
   test("stops waiting when it is cancelled", async () => {
     const abort = new AbortController();
     const waiting = untilReady(

@@ -2,6 +2,8 @@ import { isCancelled, passesByItself, toProblem, type Problem } from "./problem"
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 15_000;
+/** Some ten minutes of waiting; a page that is left open must not go on for ever. */
+const MAX_ATTEMPTS = 40;
 
 /** How long to wait before attempt number `attempt` + 1, ms: what the service asks for, or a doubling wait; never in step with other pages. */
 export function waitBeforeRetryMs(attempt: number, retryAfterMs: number | undefined, random = Math.random()): number {
@@ -29,7 +31,8 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 /**
  * Calls until it works, waiting out problems that pass by themselves; `onWait` hears of each. Only for calls that change
- * nothing: an answer that was lost cannot be told from a call that never arrived. Throws what the last attempt threw.
+ * nothing: an answer that was lost cannot be told from a call that never arrived. Gives up after MAX_ATTEMPTS, and throws
+ * what the last attempt threw.
  */
 export async function untilReady<T>(
   call: () => Promise<T>,
@@ -43,7 +46,7 @@ export async function untilReady<T>(
     } catch (thrown) {
       if (signal.aborted || isCancelled(thrown)) throw thrown;
       const problem = toProblem(thrown);
-      if (!passesByItself(problem)) throw thrown;
+      if (!passesByItself(problem) || attempt + 1 >= MAX_ATTEMPTS) throw thrown;
       onWait(problem);
       await wait(waitBeforeRetryMs(attempt, problem.retryAfterMs), signal);
     }

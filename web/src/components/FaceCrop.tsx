@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Face } from "@gen/twin/face/v1/face_pb";
 import { alignEyes, blend, fitWhole, type Placement } from "../photo/alignment";
 import { drawPlaced } from "../photo/draw";
+import { imageOf } from "../photo/image";
 import type { PreparedPhoto } from "../photo/prepare";
 
 interface Props {
@@ -19,7 +20,7 @@ const TRAVEL_MS = 900;
 export function FaceCrop({ photo, face, label, moves = false }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const shown = useRef<Placement>(undefined);
-  const image = useImage(photo.url);
+  const image = useImage(photo);
 
   useEffect(() => {
     const target = canvas.current;
@@ -77,16 +78,17 @@ export function FaceCrop({ photo, face, label, moves = false }: Props) {
 
 const ease = (t: number) => (t < 0.5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2);
 
-function useImage(url: string): HTMLImageElement | undefined {
+function useImage(photo: PreparedPhoto): HTMLImageElement | undefined {
   const [image, setImage] = useState<HTMLImageElement>();
   useEffect(() => {
     let wanted = true;
-    const loading = new Image();
-    loading.onload = () => wanted && setImage(loading);
-    loading.src = url;
+    imageOf(photo).then(
+      (loaded) => wanted && setImage(loaded),
+      () => undefined, // The frame stays empty.
+    );
     return () => {
       wanted = false;
     };
-  }, [url]);
+  }, [photo]);
   return image;
 }

@@ -12,28 +12,38 @@ export interface PreparedPhoto {
 
 /** Why a file cannot be searched with, found before anything is sent. */
 export class UnusableFile extends Error {
-  constructor(readonly why: "heic" | "not-a-photo" | "empty") {
+  constructor(readonly why: "heic" | "not-a-photo" | "empty" | "unreadable") {
     super(why);
   }
 }
 
 const JPEG_QUALITY = 0.92;
+/** As many as sniffFormat looks at. */
+const SIGNATURE_BYTES = 12;
 
 /** Reads a file, and scales it down when it is larger than the search needs. Throws UnusableFile. */
 export async function preparePhoto(file: File): Promise<PreparedPhoto> {
   if (file.size === 0) throw new UnusableFile("empty");
-  const original = new Uint8Array(await file.arrayBuffer());
-  const format = sniffFormat(original);
+  // The signature first: what is no photo may be a film of many gigabytes.
+  const format = sniffFormat(await read(file.slice(0, SIGNATURE_BYTES)));
   if (format === "other") throw new UnusableFile("not-a-photo");
 
   const scaled = await redraw(file, !isAccepted(format));
   // Only some browsers can decode HEIC, and the service cannot.
   if (!scaled && !isAccepted(format)) throw new UnusableFile("heic");
 
-  const bytes = scaled ? new Uint8Array(await scaled.arrayBuffer()) : original;
-  const type = scaled ? "image/jpeg" : `image/${format}`;
-  const blob = scaled ?? new Blob([original], { type });
+  const bytes = await read(scaled ?? file);
+  const blob = scaled ?? new Blob([bytes], { type: `image/${format}` });
   return { name: file.name || "photo", bytes, url: URL.createObjectURL(blob) };
+}
+
+/** The bytes of a file. Throws UnusableFile for one that is a folder, or that went away since it was chosen. */
+async function read(file: Blob): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch {
+    throw new UnusableFile("unreadable");
+  }
 }
 
 /** The photo as an upright JPEG of at most the longest side; undefined when it may stay as it is, or cannot be decoded here. */

@@ -11,6 +11,8 @@ import { QueryPhoto } from "./QueryPhoto";
 import { Stage } from "./Stage";
 import { TwinGrid } from "./TwinGrid";
 import { useIncomingPhotos } from "./useIncomingPhotos";
+import { useKeepFocus } from "./useKeepFocus";
+import { useLeaveWarning } from "./useLeaveWarning";
 import { usePlace } from "./usePlace";
 import { YourselfGrid } from "./YourselfGrid";
 
@@ -20,6 +22,9 @@ export function App() {
   const place = usePlace();
   const { search } = state;
   const dragging = useIncomingPhotos(place === "search");
+  useKeepFocus(state.keep);
+  // The token is shown once; until its owner says that it is saved, it is nowhere else.
+  useLeaveWarning(state.keep.phase === "saving" || state.keep.phase === "kept");
   const shownPhoto = withFaces(search);
   const keep = <KeepSection keep={state.keep} canKeep={search.phase === "done"} />;
   return (
@@ -33,7 +38,7 @@ export function App() {
           <ManagePanel removal={state.removal} />
         ) : (
           <>
-            <Stage search={search} gallery={state.gallery} />
+            <Stage search={search} gallery={state.gallery} picturesMissing={state.picturesMissing} />
             {shownPhoto && <QueryPhoto {...shownPhoto}>{keep}</QueryPhoto>}
             {search.phase === "done" && <TwinGrid twins={search.result.twins.slice(1)} />}
             {search.phase === "done" && <YourselfGrid photos={search.result.yourself} />}

@@ -1,5 +1,5 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { closeKeepPanel, keepPhoto } from "../state/keeping";
+import { useState } from "preact/hooks";
+import { closeKeepPanel, keepPhoto, openKeepPanel } from "../state/keeping";
 import type { Keep, KeepFor } from "../state/state";
 import { strings } from "../strings";
 import { ConsentWords } from "./ConsentWords";
@@ -11,8 +11,6 @@ const PERIODS: readonly KeepFor[] = ["forever", 30, 365];
 export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "saving" }> }) {
   const [agreed, setAgreed] = useState(false);
   const [keepFor, setKeepFor] = useState<KeepFor>("forever");
-  const title = useRef<HTMLHeadingElement>(null);
-  useEffect(() => title.current?.focus(), []);
   const { consent } = keep;
   const saving = keep.phase === "saving";
   const submit = (event: Event) => {
@@ -21,7 +19,7 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
   };
   return (
     <form class="consent" onSubmit={submit}>
-      <h2 id="keep-title" class="section-title" ref={title} tabIndex={-1}>
+      <h2 id="keep-title" class="section-title" tabIndex={-1}>
         {strings.keep.title}
       </h2>
       {keep.phase === "open" && keep.problem && <Problem problem={keep.problem} />}
@@ -54,8 +52,13 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
       )}
       <div class="actions">
         {consent && (
-          <button type="submit" class="button button-main" disabled={!agreed || saving}>
+          <button type="submit" class="button button-main" disabled={!agreed} aria-disabled={saving}>
             {saving ? strings.keep.saving : strings.keep.confirm}
+          </button>
+        )}
+        {!consent && keep.phase === "open" && keep.problem && (
+          <button type="button" class="button" onClick={() => void openKeepPanel()}>
+            {strings.keep.again}
           </button>
         )}
         <button type="button" class="button button-quiet" disabled={saving} onClick={closeKeepPanel}>

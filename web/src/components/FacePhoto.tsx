@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { page } from "../state/page";
 
 /** A picture that fades in once it is here, over whatever stands in its place until then, or for good when it cannot be had. */
 export function FacePhoto({ url, alt }: { url: string; alt: string }) {
@@ -11,7 +12,10 @@ export function FacePhoto({ url, alt }: { url: string; alt: string }) {
       alt={alt}
       decoding="async"
       onLoad={() => setState("here")}
-      onError={() => setState("missing")}
+      onError={() => {
+        setState("missing");
+        page.send({ type: "picture-missing" });
+      }}
     />
   );
 }

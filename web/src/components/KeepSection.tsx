@@ -1,7 +1,8 @@
-import { openKeepPanel } from "../state/keeping";
+import { closeKeepPanel, openKeepPanel } from "../state/keeping";
 import type { Keep } from "../state/state";
 import { strings } from "../strings";
 import { ConsentPanel } from "./ConsentPanel";
+import { Problem } from "./Problem";
 import { LostReceipt, ReceiptPanel } from "./Receipt";
 
 /** The offer to keep the photo, what it takes, and what comes of it. */
@@ -37,5 +38,20 @@ function KeepContent({ keep }: { keep: Keep }) {
       return <ReceiptPanel receipt={keep.receipt} />;
     case "receipt-lost":
       return <LostReceipt photoId={keep.photoId} />;
+    case "not-kept":
+      return (
+        <div class="receipt">
+          <h2 id="keep-title" class="section-title" tabIndex={-1}>
+            {strings.keep.notKept}
+          </h2>
+          <p>{strings.keep.notKeptPhoto(keep.photoName)}</p>
+          <Problem problem={keep.problem} />
+          <div class="actions">
+            <button type="button" class="button button-quiet" onClick={closeKeepPanel}>
+              {strings.keep.close}
+            </button>
+          </div>
+        </div>
+      );
   }
 }

@@ -1,15 +1,18 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { forgetRemoval, removePhoto } from "../state/removing";
 import type { Removal } from "../state/state";
 import { strings } from "../strings";
 import { Problem } from "./Problem";
+import { useLostFocus } from "./useLostFocus";
 
 /** The place to remove a kept photo with what its receipt says. */
 export function ManagePanel({ removal }: { removal: Removal }) {
+  const panel = useRef<HTMLElement>(null);
+  useLostFocus(panel, removal.phase);
   // What an earlier visit to this place ended with is no news.
   useEffect(() => forgetRemoval, []);
   return (
-    <section class="manage" aria-labelledby="manage-title">
+    <section class="manage" ref={panel} tabIndex={-1} aria-labelledby="manage-title">
       {removal.phase === "removed" ? <Removed removal={removal} /> : <RemoveForm removal={removal} />}
       <a class="back" href="#">
         {strings.manage.back}
@@ -23,10 +26,10 @@ function RemoveForm({ removal }: { removal: Removal }) {
   const [photoId, setPhotoId] = useState("");
   const [token, setToken] = useState("");
   const removing = removal.phase === "removing";
-  const ready = photoId.trim() !== "" && token.trim() !== "" && !removing;
+  const filled = photoId.trim() !== "" && token.trim() !== "";
   const submit = (event: Event) => {
     event.preventDefault();
-    if (ready) void removePhoto(photoId.trim(), token.trim());
+    if (filled && !removing) void removePhoto(photoId.trim(), token.trim());
   };
   return (
     <form onSubmit={submit}>
@@ -38,7 +41,7 @@ function RemoveForm({ removal }: { removal: Removal }) {
       <Field name={words.token} value={token} set={setToken} />
       {removal.phase === "failed" && <Problem problem={removal.problem} />}
       <div class="actions">
-        <button type="submit" class="button button-main" disabled={!ready}>
+        <button type="submit" class="button button-main" disabled={!filled} aria-disabled={removing}>
           {removing ? words.removing : words.remove}
         </button>
       </div>

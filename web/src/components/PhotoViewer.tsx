@@ -3,6 +3,7 @@ import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { inSize } from "../photo/address";
 import { page } from "../state/page";
 import { strings } from "../strings";
+import { PicturesMissing } from "./PicturesMissing";
 
 const close = () => page.send({ type: "viewing-changed", viewing: undefined });
 
@@ -31,6 +32,8 @@ export function PhotoViewer({ twin }: { twin: Twin | undefined }) {
 function OutlinedPhoto({ twin, title }: { twin: Twin; title: string }) {
   const [size, setSize] = useState<{ width: number; height: number }>();
   const box = twin.match?.box;
+  const [missing, setMissing] = useState(false);
+  if (missing) return <PicturesMissing />;
   // The box is in pixels of the original, which is why the original is shown.
   const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(3)}%`;
   return (
@@ -38,6 +41,7 @@ function OutlinedPhoto({ twin, title }: { twin: Twin; title: string }) {
       <img
         src={inSize(twin.imageUrl, "original")}
         alt={title}
+        onError={() => setMissing(true)}
         onLoad={({ currentTarget }) =>
           setSize({ width: currentTarget.naturalWidth, height: currentTarget.naturalHeight })
         }

@@ -8,7 +8,7 @@ type Busy = Extract<Search, { phase: "reading" | "searching" }>;
 export function Progress({ search, gallery }: { search: Busy; gallery: Gallery | undefined }) {
   const waiting = search.phase === "searching" ? search.waiting : undefined;
   if (waiting) {
-    const { title, advice } = strings.problem(waiting);
+    const { title, advice } = strings.waiting(waiting);
     return (
       <>
         <h1 class="heading">{title}</h1>

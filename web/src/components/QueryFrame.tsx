@@ -7,8 +7,9 @@ import { FaceCrop } from "./FaceCrop";
 export function QueryFrame({ search }: { search: Search }) {
   if (!("photo" in search) || !search.photo) return <DropZone />;
   const { photo, found, chosen } = search;
-  const unreadable = search.phase === "failed" && search.problem.kind === "unreadable";
-  if (unreadable) return <DropZone />;
+  // What the service could not read, the browser most likely cannot show.
+  const refused = search.phase === "failed" && ["unreadable", "too-large"].includes(search.problem.kind);
+  if (refused) return <DropZone />;
   const face = found?.faces.find((one) => one.index === chosen);
   const scanned = search.phase === "searching" && !found;
   return (

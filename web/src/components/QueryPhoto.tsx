@@ -90,6 +90,8 @@ function FaceStrip({ photo, faces, chosen }: { photo: PreparedPhoto; faces: Face
           <button
             type="button"
             tabIndex={-1}
+            // Nothing that readers are not told of may have the focus.
+            onMouseDown={(event) => event.preventDefault()}
             class={`strip-face ${face.index === chosen ? "strip-chosen" : ""}`}
             onClick={() => void searchWithFace(face.index)}
           >

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { closeKeepPanel } from "../state/keeping";
 import type { Receipt } from "../state/state";
 import { strings } from "../strings";
@@ -6,14 +6,16 @@ import { strings } from "../strings";
 /** The receipt for a kept photo: its id, and the token that removes it, shown this once. */
 export function ReceiptPanel({ receipt }: { receipt: Receipt }) {
   const words = strings.receipt;
-  const title = useRef<HTMLHeadingElement>(null);
-  useEffect(() => title.current?.focus(), []);
   return (
     <div class="receipt">
-      <h2 id="keep-title" class="section-title" ref={title} tabIndex={-1}>
+      <h2 id="keep-title" class="section-title" tabIndex={-1}>
         {words.title}
       </h2>
       <p>{words.lead}</p>
+      <p class="photo-name">
+        <span class="field-name">{words.photo}</span>
+        {receipt.photoName}
+      </p>
       <CopyField name={words.id} value={receipt.photoId} />
       <CopyField name={words.token} value={receipt.deletionToken} />
       <div class="actions">
@@ -33,7 +35,7 @@ export function LostReceipt({ photoId }: { photoId: string }) {
   const words = strings.receipt;
   return (
     <div class="receipt" role="alert">
-      <h2 id="keep-title" class="section-title">
+      <h2 id="keep-title" class="section-title" tabIndex={-1}>
         {words.lost}
       </h2>
       <p>{words.lostAdvice}</p>
@@ -77,11 +79,14 @@ function CopyField({ name, value }: { name: string; value: string }) {
         {outcome === "copied" ? words.copied : words.copyShort}
       </button>
       <p class="copy-outcome aside" role="status">
-        {outcome === "failed" ? words.copyFailed : ""}
+        {outcome === "failed" && words.copyFailed}
+        {outcome === "copied" && <span class="visually-hidden">{words.copied}</span>}
       </p>
     </div>
   );
 }
+
+const REVOKE_AFTER_MS = 60_000;
 
 function download({ photoName, photoId, deletionToken }: Receipt) {
   const address = `${location.origin}/#manage`;
@@ -91,5 +96,6 @@ function download({ photoName, photoId, deletionToken }: Receipt) {
   link.href = url;
   link.download = strings.receipt.fileName;
   link.click();
-  URL.revokeObjectURL(url);
+  // Some browsers read it only after the click has been handled.
+  setTimeout(() => URL.revokeObjectURL(url), REVOKE_AFTER_MS);
 }

@@ -1,33 +1,47 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { Gallery, Search } from "../state/state";
 import { QueryFrame } from "./QueryFrame";
+import { PicturesMissing } from "./PicturesMissing";
 import { Progress } from "./Progress";
 import { Trouble } from "./Trouble";
 import { TwinFrame } from "./TwinFrame";
 import { Verdict } from "./Verdict";
+import { useLostFocus } from "./useLostFocus";
 import { Welcome } from "./Welcome";
 
+interface Props {
+  search: Search;
+  gallery: Gallery | undefined;
+  picturesMissing: boolean;
+}
+
 /** Two faces side by side with their eyes level, and the words about them. Empty frames wait where the faces will be. */
-export function Stage({ search, gallery }: { search: Search; gallery: Gallery | undefined }) {
+export function Stage({ search, gallery, picturesMissing }: Props) {
+  const stage = useRef<HTMLElement>(null);
   const words = useRef<HTMLDivElement>(null);
+  useLostFocus(words, search);
+  const chosen = "chosen" in search ? search.chosen : undefined;
   useEffect(() => {
-    // What had the focus may be gone with the phase before; the reader goes on at the new words.
-    if (search.phase !== "idle" && document.activeElement === document.body) words.current?.focus();
-  }, [search.phase]);
+    // A face is chosen further down, where its twin would not be seen.
+    if (search.phase === "searching" && stage.current && stage.current.getBoundingClientRect().top < 0) {
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      stage.current.scrollIntoView({ behavior: still ? "auto" : "smooth" });
+    }
+  }, [search.phase, chosen]);
   return (
-    <section class={`stage stage-${search.phase}`}>
+    <section class={`stage stage-${search.phase}`} ref={stage}>
       <div class="pair">
         <QueryFrame search={search} />
         <TwinFrame search={search} />
       </div>
       <div class="words" ref={words} tabIndex={-1}>
-        <Words search={search} gallery={gallery} />
+        <Words search={search} gallery={gallery} picturesMissing={picturesMissing} />
       </div>
     </section>
   );
 }
 
-function Words({ search, gallery }: { search: Search; gallery: Gallery | undefined }) {
+function Words({ search, gallery, picturesMissing }: Props) {
   switch (search.phase) {
     case "idle":
       return <Welcome />;
@@ -37,6 +51,11 @@ function Words({ search, gallery }: { search: Search; gallery: Gallery | undefin
     case "failed":
       return <Trouble search={search} />;
     case "done":
-      return <Verdict result={search.result} gallery={gallery} />;
+      return (
+        <>
+          <Verdict result={search.result} gallery={gallery} />
+          {picturesMissing && <PicturesMissing />}
+        </>
+      );
   }
 }

@@ -1,3 +1,4 @@
+import { passesByItself } from "../api/problem";
 import { searchAgain } from "../state/searching";
 import type { Search } from "../state/state";
 import { strings } from "../strings";
@@ -7,6 +8,7 @@ import { ChoosePhoto } from "./ChoosePhoto";
 export function Trouble({ search }: { search: Extract<Search, { phase: "failed" }> }) {
   const { problem, photo } = search;
   const { title, advice } = strings.problem(problem);
+  const again = problem.kind === "unexpected" || passesByItself(problem);
   return (
     <>
       <h1 class="heading">{title}</h1>
@@ -14,7 +16,7 @@ export function Trouble({ search }: { search: Extract<Search, { phase: "failed" 
       {problem.detail && <p class="aside detail">{problem.detail}</p>}
       <div class="actions">
         <ChoosePhoto class="button button-main">{strings.search.another}</ChoosePhoto>
-        {problem.kind === "unexpected" && photo && (
+        {again && photo && (
           <button type="button" class="button button-quiet" onClick={() => void searchAgain()}>
             {strings.search.again}
           </button>

@@ -1,42 +1,69 @@
 import { useEffect, useState } from "preact/hooks";
 import { refuse, searchWithFile } from "../state/searching";
 
-/** Takes photos that are dropped anywhere on the page or pasted; says whether one is being dragged over it. */
-export function useIncomingPhotos(active: boolean): boolean {
+/** How long after the last "dragover" a drag is over, ms; while it goes on, browsers send one every 350 ± 200 ms. */
+const DRAG_ENDS_MS = 700;
+
+/**
+ * Takes photos that are dropped anywhere on the page or pasted; says whether one is being dragged over it. Where they are
+ * not wanted, a dropped one is ignored: the browser would leave the page for it.
+ */
+export function useIncomingPhotos(wanted: boolean): boolean {
   const [dragging, setDragging] = useState(false);
   useEffect(() => {
-    if (!active) return;
+    // A picture or a link of this page that is moved about is no new photo.
+    let ours = false;
+    // "dragleave" does not say in every browser whether the page was left, and a cancelled drag says nothing.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const end = () => {
+      clearTimeout(timer);
+      setDragging(false);
+    };
+    const begin = () => (ours = true);
+    const finish = () => (ours = false);
     const over = (event: DragEvent) => {
+      if (ours || !carriesSomething(event.dataTransfer)) return;
       event.preventDefault();
+      if (!wanted) {
+        event.dataTransfer.dropEffect = "none";
+        return;
+      }
+      clearTimeout(timer);
+      timer = setTimeout(end, DRAG_ENDS_MS);
       setDragging(true);
     };
-    const leave = (event: DragEvent) => {
-      // Leaving an element for another one inside the page names that one; leaving the page names none.
-      if (event.relatedTarget === null) setDragging(false);
-    };
     const drop = (event: DragEvent) => {
+      end();
+      if (ours || !carriesSomething(event.dataTransfer)) return;
       event.preventDefault();
-      setDragging(false);
-      if (event.dataTransfer) take(event.dataTransfer);
+      if (wanted) take(event.dataTransfer);
     };
     const paste = (event: ClipboardEvent) => {
       const file = event.clipboardData?.files[0];
-      if (!file) return;
+      if (!file || !wanted) return;
       event.preventDefault();
       void searchWithFile(file);
     };
+    window.addEventListener("dragstart", begin);
+    window.addEventListener("dragend", finish);
     window.addEventListener("dragover", over);
-    window.addEventListener("dragleave", leave);
     window.addEventListener("drop", drop);
     window.addEventListener("paste", paste);
     return () => {
+      end();
+      window.removeEventListener("dragstart", begin);
+      window.removeEventListener("dragend", finish);
       window.removeEventListener("dragover", over);
-      window.removeEventListener("dragleave", leave);
       window.removeEventListener("drop", drop);
       window.removeEventListener("paste", paste);
     };
-  }, [active]);
+  }, [wanted]);
   return dragging;
+}
+
+/** True for files and links; text may be dropped into the page's fields. */
+function carriesSomething(dropped: DataTransfer | null): dropped is DataTransfer {
+  return dropped !== null && (dropped.types.includes("Files") || dropped.types.includes("text/uri-list"));
 }
 
 function take(dropped: DataTransfer) {

@@ -10,6 +10,8 @@ export function usePlace(): Place {
   useEffect(() => {
     const follow = () => {
       setPlace(placeOf(location.hash));
+      // Readers go on with the new place, as they would on a new page.
+      document.getElementById("main")?.focus({ preventScroll: true });
       window.scrollTo(0, 0);
     };
     window.addEventListener("hashchange", follow);

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { FaceResultSchema } from "@gen/twin/gateway/v1/gateway_pb";
+import { FaceResultSchema, TwinSchema } from "@gen/twin/gateway/v1/gateway_pb";
 import { describe, expect, test } from "vitest";
 import type { PreparedPhoto } from "../photo/prepare";
 import { reduce } from "./events";
@@ -37,6 +37,13 @@ describe("the keep panel", () => {
     const state = { ...asking, keep: received };
     expect(reduce(state, { type: "search-changed", search: done(photo("two"), 0) }).keep).toBe(received);
   });
+});
+
+test("a search shuts what belongs to the result before", () => {
+  const state = reduce({ ...initialState, viewing: create(TwinSchema) }, { type: "picture-missing" });
+  expect(state.picturesMissing).toBe(true);
+  const after = reduce(state, { type: "search-changed", search: { phase: "reading" } });
+  expect(after).toMatchObject({ viewing: undefined, picturesMissing: false });
 });
 
 test("events touch their own part alone", () => {

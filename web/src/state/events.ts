@@ -7,6 +7,7 @@ export type Event =
   | { type: "search-changed"; search: Search }
   | { type: "keep-changed"; keep: Keep }
   | { type: "removal-changed"; removal: Removal }
+  | { type: "picture-missing" }
   | { type: "viewing-changed"; viewing: Twin | undefined };
 
 /** The state after an event. A new photo or another face closes the question whether to keep the last one. */
@@ -15,11 +16,20 @@ export function reduce(state: State, event: Event): State {
     case "gallery-counted":
       return { ...state, gallery: event.gallery };
     case "search-changed":
-      return { ...state, search: event.search, keep: keepAfterSearch(state, event.search) };
+      return {
+        ...state,
+        search: event.search,
+        keep: keepAfterSearch(state, event.search),
+        // Both are about the result before.
+        viewing: undefined,
+        picturesMissing: false,
+      };
     case "keep-changed":
       return { ...state, keep: event.keep };
     case "removal-changed":
       return { ...state, removal: event.removal };
+    case "picture-missing":
+      return state.picturesMissing ? state : { ...state, picturesMissing: true };
     case "viewing-changed":
       return { ...state, viewing: event.viewing };
   }

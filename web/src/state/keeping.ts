@@ -13,12 +13,15 @@ const show = (keep: Keep) => page.send({ type: "keep-changed", keep });
 
 /** Opens the panel, with the consent text once it is here. */
 export async function openKeepPanel(): Promise<void> {
-  show({ phase: "open" });
+  const opening: Keep = { phase: "open" };
+  show(opening);
+  // One that was closed meanwhile, and perhaps opened again, waits for its own answer.
+  const wanted = () => page.get().keep === opening;
   try {
     const consent = await fetchConsentText();
-    if (page.get().keep.phase === "open") show({ phase: "open", consent });
+    if (wanted()) show({ phase: "open", consent });
   } catch (thrown) {
-    if (page.get().keep.phase === "open") show({ phase: "open", problem: toProblem(thrown) });
+    if (wanted()) show({ phase: "open", problem: toProblem(thrown) });
   }
 }
 
@@ -67,6 +70,6 @@ export async function keepPhoto(consent: ConsentText, keepFor: KeepFor): Promise
   } catch (thrown) {
     const problem = toProblem(thrown);
     const same = page.get().search === search;
-    show(same ? { phase: "open", consent, problem } : { phase: "closed" });
+    show(same ? { phase: "open", consent, problem } : { phase: "not-kept", photoName: photo.name, problem });
   }
 }

@@ -23,6 +23,8 @@ export async function removePhoto(photoId: string, deletionToken: string): Promi
   }
 }
 
+/** Puts the outcome away; one that is still to come is not forgotten. */
 export function forgetRemoval(): void {
+  if (page.get().removal.phase === "removing") return;
   show({ phase: "idle" });
 }

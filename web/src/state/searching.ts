@@ -2,6 +2,7 @@ import { twinService } from "../api/client";
 import { isCancelled, toProblem, type Problem } from "../api/problem";
 import { untilReady } from "../api/retry";
 import { preparePhoto, type PreparedPhoto } from "../photo/prepare";
+import { countGallery } from "./gallery";
 import { page } from "./page";
 import type { FoundFaces, Search } from "./state";
 
@@ -29,13 +30,14 @@ export async function searchWithFile(file: File): Promise<void> {
 export async function searchWithFace(faceIndex: number): Promise<void> {
   const now = page.get().search;
   if (!("photo" in now) || !now.photo || !now.found) return;
-  if (now.phase === "done" && now.chosen === faceIndex) return;
+  const settled = now.phase === "done" || (now.phase === "searching" && !now.waiting);
+  if (settled && now.chosen === faceIndex) return;
   current.abort();
   current = new AbortController();
   await search(now.photo, faceIndex, now.found, current.signal);
 }
 
-/** Runs the failed or waiting search again, now. */
+/** Runs the search again, now: one that failed or waits, or one whose pictures have run out. */
 export async function searchAgain(): Promise<void> {
   const now = page.get().search;
   if (!("photo" in now) || !now.photo) return;
@@ -84,6 +86,8 @@ async function search(
     if (!result) throw new Error("the answer holds no result");
     const found = { faces: response.faces, width: response.imageWidth, height: response.imageHeight };
     show({ phase: "done", photo, chosen: result.faceIndex, found, result });
+    // The first count may have met a service that was starting, and others keep photos too.
+    void countGallery();
   } catch (thrown) {
     if (signal.aborted || isCancelled(thrown)) return;
     const { chosen, ...rest } = under;

@@ -12,6 +12,8 @@ export interface State {
   removal: Removal;
   /** The match whose whole photo is open. */
   viewing: Twin | undefined;
+  /** A picture of the result could not be had: its address runs out after a while. */
+  picturesMissing: boolean;
 }
 
 export interface Gallery {
@@ -49,7 +51,9 @@ export type Keep =
   | { phase: "saving"; consent: ConsentText }
   | { phase: "kept"; receipt: Receipt }
   /** It was kept, and the answer with its token was lost on the way. */
-  | { phase: "receipt-lost"; photoId: string };
+  | { phase: "receipt-lost"; photoId: string }
+  /** It failed after its owner went on to another face or photo. */
+  | { phase: "not-kept"; photoName: string; problem: Problem };
 
 export type Removal =
   | { phase: "idle" }
@@ -63,4 +67,5 @@ export const initialState: State = {
   keep: { phase: "closed" },
   removal: { phase: "idle" },
   viewing: undefined,
+  picturesMissing: false,
 };

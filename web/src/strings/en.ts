@@ -77,6 +77,14 @@ const problems: Record<ProblemKind, { title: string; advice: string }> = {
   },
 };
 
+/** The same, where nothing tries again by itself: in a panel, or once a search has waited long enough. */
+const settled: Partial<typeof problems> = {
+  starting: { title: "The service is starting", advice: "Try again in a moment." },
+  overloaded: { title: "The service is busy", advice: "Try again in a moment." },
+  unreachable: { title: "The service does not answer", advice: "It may be restarting. Try again in a moment." },
+  offline: { title: "You are offline", advice: "Try again when your connection is back." },
+};
+
 /** The page in English. Another language is another file of this shape. */
 export const en = {
   language: LANGUAGE,
@@ -109,8 +117,11 @@ export const en = {
     yourPhoto: "Your photo",
     found: (count: number) => (count === 1 ? "One face in your photo" : `${faces(count)} in your photo`),
     chooseAnother: "Choose another face to see its twin.",
-    announce: (percent: number, person: string) => `Found: ${person || "the closest face"}, ${percent} percent alike.`,
+    announce: (percent: number, person: string) =>
+      `Found: ${person || "the closest face"}, ${percentOf(percent)} percent alike.`,
     announceNone: "No other face to compare with.",
+    picturesMissing: "Some pictures can no longer be shown.",
+    refresh: "Search again",
   },
 
   face: {
@@ -177,6 +188,10 @@ export const en = {
     confirm: "Keep it",
     saving: "Keeping your photo",
     cancel: "Not now",
+    again: "Try again",
+    notKept: "Your photo was not kept",
+    notKeptPhoto: (name: string) => `It was ${name}. To try again, search with it once more.`,
+    close: "Close",
     policy: (version: string) => `Version ${version}`,
   },
 
@@ -220,7 +235,10 @@ export const en = {
 
   viewer: { close: "Close", photoOf: (person: string) => (person ? `The photo of ${person}` : "The photo") },
 
-  problem: (problem: Problem) => problems[problem.kind],
+  /** For a problem that is being waited out. */
+  waiting: (problem: Problem) => problems[problem.kind],
+  /** For a problem that is left to the visitor. */
+  problem: (problem: Problem) => settled[problem.kind] ?? problems[problem.kind],
 };
 
 export type Strings = typeof en;

@@ -31,6 +31,13 @@ test("every problem says what it is and what to do", () => {
   }
 });
 
+test("only a search that waits promises to go on by itself", () => {
+  for (const kind of ["starting", "overloaded", "unreachable", "offline"] as const) {
+    expect(en.problem({ kind }).advice).toMatch(/^(It may be restarting. )?Try again/);
+    expect(en.waiting({ kind }).advice).not.toMatch(/Try again/);
+  }
+});
+
 test("the receipt file holds what deletes the photo", () => {
   const file = en.receipt.file("me.jpg", "id-1", "token-2", "http://localhost/#manage");
   expect(file).toContain("Photo id: id-1\n");

@@ -34,6 +34,8 @@ async def test_a_kept_photo_is_found_until_its_receipt_removes_it(page: Page, ne
         await choose(page, newton_photo)
         await page.get_by_role("heading", name=_YOURSELF).wait_for()
         await expect(field(page, "Deletion token")).to_have_value(token)
+        await expect(page.locator(".receipt")).to_contain_text("newton.png")
+        await expect(page.locator(".words")).to_be_focused()
 
         await page.get_by_role("button", name="I have saved it").click()
         await page.get_by_role("button", name="Keep my photo here").click()

@@ -1,5 +1,6 @@
 """What the page says when a search cannot be done, and that it goes on where it can."""
 
+import asyncio
 import base64
 import re
 from pathlib import Path
@@ -9,7 +10,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.steps import choose, choose_bytes, see_twin
+from tests.browser.conftest import DESKTOP, visit
+from tests.browser.steps import choose, choose_bytes, hand_over, see_twin
 from tests.support.photos import huge_header_png, no_face_jpeg
 
 pytestmark = pytest.mark.browser
@@ -100,3 +102,96 @@ async def test_a_search_can_be_cancelled_while_it_waits(page: Page, newton_photo
     await expect(page.get_by_role("heading", name="The service is starting")).to_be_visible()
     await page.get_by_role("button", name="Cancel").click()
     await expect(page.get_by_role("heading", name="Who looks like you?")).to_be_visible()
+
+
+async def test_pictures_that_have_run_out_come_back_with_another_search(twin_page_url: str, newton_photo: Path) -> None:
+    pictures = re.compile("/photos/")
+    # The browser itself reports the refused pictures in the console.
+    async with visit(twin_page_url, DESKTOP, expected_errors=re.compile("403")) as page:
+        await page.route(pictures, lambda route: route.fulfill(status=403))
+        await choose(page, newton_photo)
+        again = page.locator(".words").get_by_role("button", name="Search again")
+        await again.wait_for()
+        await expect(page.get_by_role("status").filter(has_text="can no longer be shown")).to_have_count(1)
+        await page.locator(".others .card").first.click()
+        await expect(page.get_by_role("dialog").get_by_role("button", name="Search again")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await page.unroute(pictures)
+        await again.click()
+        await see_twin(page)
+        await expect(again).to_have_count(0)
+
+
+async def test_what_is_not_retried_does_not_promise_it(page: Page, newton_photo: Path) -> None:
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=200, content_type="application/grpc-web+proto", body=_not_ready())
+
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await page.route(re.compile("TwinService/AddPhoto$"), refuse)
+    await page.get_by_role("button", name="Keep my photo here").click()
+    await page.get_by_role("checkbox").check()
+    confirm = page.get_by_role("button", name="Keep it")
+    await confirm.click()
+    await expect(page.get_by_role("alert")).to_contain_text("Try again in a moment")
+    await expect(confirm).to_be_focused()
+    await expect(confirm).to_be_enabled()
+
+
+async def test_a_failure_to_keep_is_told_after_the_visitor_went_on(
+    page: Page, newton_photo: Path, gauss_photo: Path
+) -> None:
+    searched_on = asyncio.Event()
+
+    async def refuse_late(route: Route) -> None:
+        await searched_on.wait()
+        await route.fulfill(status=200, content_type="application/grpc-web+proto", body=_not_ready())
+
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await page.route(re.compile("TwinService/AddPhoto$"), refuse_late)
+    await page.get_by_role("button", name="Keep my photo here").click()
+    await page.get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Keep it").click()
+    await choose(page, gauss_photo)
+    await see_twin(page)
+    searched_on.set()
+    await expect(page.get_by_role("heading", name="Your photo was not kept")).to_be_visible()
+    await expect(page.locator(".keep")).to_contain_text("It was newton.png")
+
+
+async def test_a_newer_photo_cancels_the_search_before_it(page: Page, newton_photo: Path, gauss_photo: Path) -> None:
+    held = asyncio.Event()
+    searches = 0
+
+    async def hold_the_first(route: Route) -> None:
+        nonlocal searches
+        searches += 1
+        if searches == 1:
+            held.set()
+            return
+        await route.continue_()
+
+    await page.route(re.compile("TwinService/Search$"), hold_the_first)
+    async with page.expect_event("requestfailed", lambda request: request.url.endswith("/Search")):
+        await page.locator("input[type=file]").first.set_input_files(newton_photo)
+        await held.wait()
+        await hand_over(page, "paste", gauss_photo.read_bytes())
+    await see_twin(page)
+    assert searches == 2
+
+
+async def test_a_photo_dropped_where_none_is_wanted_does_not_leave_the_page(page: Page, newton_photo: Path) -> None:
+    await page.get_by_role("link", name="Remove a photo").click()
+    await expect(page.locator("main")).to_be_focused()
+    left_to_the_browser = await page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.items.add(new File(["x"], "me.png", { type: "image/png" }));
+          const event = (kind) => new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+          return ["dragover", "drop"].filter((kind) => document.body.dispatchEvent(event(kind)));
+        }"""
+    )
+    assert left_to_the_browser == []
+    await expect(page.locator(".drop-veil")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Remove a photo")).to_be_visible()

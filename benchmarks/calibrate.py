@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedder.decode import ImageLimits, decode
 from embedder.engine import load_model
 from embedder.faces import FaceChoice, Pixels, Selection
 from embedder.models.manifest import Calibration
-from embedder.opencv import cv2
 from embedder.pipeline import Pipeline
 from embedder.settings import EmbedderSettings
+from runtime.images.decode import ImageLimits, decode
+from runtime.images.opencv import cv2
 
 Vectors = npt.NDArray[np.float32]
 _LIMITS = ImageLimits(max_bytes=20 * 2**20, max_pixels=50_000_000)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.decode import ImageLimits, decode
 from embedder.engine import Model, load_model
 from embedder.faces import FaceChoice, Pixels, Selection
-from embedder.opencv import cv2
 from embedder.settings import EmbedderSettings
+from runtime.images.decode import ImageLimits, decode
+from runtime.images.opencv import cv2
 
 _THREADS = 2
 _PHOTOS = 8

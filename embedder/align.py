@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedder.faces import Floats, Pixels
-from embedder.opencv import cv2
+from runtime.images.opencv import cv2
 
 CROP_SIZE: Final = 112  # Pixels, both sides.
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from embedder.faces import Detections, Floats, Pixels
 from embedder.networks import Network, Normalization, to_batch
-from embedder.opencv import cv2
+from runtime.images.opencv import cv2
 
 LONG_SIDE: Final = 640
 """Pixels to which the longer side is brought; 320 loses 4 of the 29 faces of a large group photo."""

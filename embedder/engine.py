@@ -8,7 +8,6 @@ import numpy as np
 
 from embedder.admission import Admission
 from embedder.align import CROP_SIZE
-from embedder.decode import ImageLimits
 from embedder.detect import LONG_SIDE, Detector
 from embedder.embed import Recognizer
 from embedder.faces import FaceChoice, Selection
@@ -17,6 +16,7 @@ from embedder.pipeline import Pipeline
 from embedder.sessions import CPU, CUDA, OnnxNetwork
 from embedder.settings import EmbedderSettings
 from runtime.errors import StartupError, TwinError
+from runtime.images.decode import ImageLimits
 
 _PROVIDERS: Final = {"cpu": CPU, "cuda": CUDA}
 

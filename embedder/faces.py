@@ -6,8 +6,7 @@ from enum import Enum, auto
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
-"""(H, W, 3) uint8, BGR, upright."""
+from runtime.images.pixels import Pixels as Pixels
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from embedder.faces import Floats, Pixels
-from embedder.opencv import cv2
+from runtime.images.opencv import cv2
 
 
 class Network(Protocol):

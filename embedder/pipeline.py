@@ -8,12 +8,12 @@ from typing import Final
 from embedder import metrics
 from embedder.align import align
 from embedder.choose import choose_primary
-from embedder.decode import ImageLimits, decode
 from embedder.detect import Detector
 from embedder.embed import Recognizer
 from embedder.faces import AnalyzedImage, Box, Detections, Face, FaceChoice, Floats, Pixels, Selection
 from embedder.quality import judge
 from runtime.errors import FaceIndexOutOfRange, NoFaceFound, TwinError
+from runtime.images.decode import ImageLimits, decode
 
 _EMBED_AT_ONCE: Final = 8
 """Crops between two looks at whether the caller still waits; larger batches gain nothing on a CPU."""

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from embedder.faces import Box, Floats, Pixels, Quality, QualityIssue
-from embedder.opencv import cv2
+from runtime.images.opencv import cv2
 
 MIN_SIZE_PIXELS: Final = 40.0
 MIN_SHARPNESS: Final = 0.25

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from embedder.opencv import HARD_MAX_IMAGE_PIXELS
+from runtime.images.opencv import HARD_MAX_IMAGE_PIXELS
 from runtime.settings import BindAddress, ServiceSettings
 
 

@@ -23,6 +23,7 @@ from gateway.pixels import rebuild
 from gateway.records import NewPhoto, Source, StoredPhoto
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import ConsentMissing, DuplicatePhoto, TwinError
+from runtime.images.decode import ImageLimits
 from runtime.logs import get_logger
 
 _TOKEN_BYTES = 32
@@ -33,7 +34,7 @@ _log = get_logger(__name__)
 class KeepLimits:
     """What keeping is bound by."""
 
-    max_image_pixels: int
+    image: ImageLimits
     max_png_bytes: int
     store_timeout_s: float
     enroll_timeout_s: float
@@ -81,9 +82,7 @@ class Keeper:
                 return _already_present(known, sha256)
         photo_id = order.photo_id or str(uuid.uuid4())
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        picture = await asyncio.to_thread(
-            rebuild, order.image, self._limits.max_image_pixels, self._limits.max_png_bytes
-        )
+        picture = await asyncio.to_thread(rebuild, order.image, self._limits.image, self._limits.max_png_bytes)
         source = Source(self._store.name, new_key(photo_id, picture.suffix))
         photo = NewPhoto(
             gallery=order.gallery,

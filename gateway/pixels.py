@@ -1,22 +1,21 @@
 """Pictures rebuilt from pixels: upright, and without anything that a file may carry besides.
 
 What is kept of an upload: a PNG stays a PNG, losslessly, unless that takes more room than max_png_bytes; everything
-else becomes a JPEG of quality 95 without chroma subsampling. Transparency is laid on white, as the embedder does. No
-EXIF, GPS, comment or colour profile survives, because nothing but the pixels is handed on.
+else becomes a JPEG of quality 95 without chroma subsampling. It is decoded as the embedder decodes it, so that both
+mean the same pixels. No EXIF, GPS, comment or colour profile survives, because only the pixels are handed on.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from gateway.image_size import may_be_transparent, read_size
-from gateway.opencv import cv2
-from runtime.errors import ImageTooLarge, UnreadableImage
-
-Pixels = npt.NDArray[np.uint8]
+from runtime.errors import UnreadableImage
+from runtime.images.decode import ImageLimits, decode
+from runtime.images.headers import detect_type
+from runtime.images.opencv import cv2
+from runtime.images.pixels import Pixels
 
 KEPT_JPEG_QUALITY: Final = 95
 SHOWN_JPEG_QUALITY: Final = 85
@@ -42,42 +41,11 @@ def content_type_of(data: bytes) -> str:
     return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
 
 
-def decode_upright(data: bytes, max_pixels: int) -> tuple[str, Pixels]:
-    """Decodes a JPEG, PNG or WebP, upright by EXIF, on white. Returns its kind and (H, W, 3) uint8 BGR.
-
-    Raises UnreadableImage, or ImageTooLarge before anything is decoded.
-    """
-    kind, width, height = read_size(data)
-    if width * height > max_pixels:
-        raise ImageTooLarge(limit=max_pixels, actual=width * height, unit="pixels")
-    try:
-        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UnreadableImage(f"the {kind.upper()} cannot be decoded", detected_type=kind)
-    return kind, _on_white(data, image) if may_be_transparent(data, kind) else image
-
-
-def _on_white(data: bytes, image: Pixels) -> Pixels:
-    """Lays a transparent picture on white. image (H, W, 3) uint8 BGR: the same, upright, without transparency."""
-    stored: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if stored is None or stored.ndim != 3 or stored.shape[2] != 4:
-        return image
-    if stored.dtype == np.uint16:
-        stored = (stored >> 8).astype(np.uint8)
-    # The decoder turns a picture upright only without its transparency: one that is both keeps its bare colours.
-    if not np.array_equal(stored[:, :, :3], image):
-        return image
-    opacity = np.repeat(stored[:, :, 3:], 3, axis=2)
-    return np.asarray(cv2.add(cv2.multiply(image, opacity, scale=1 / 255), 255 - opacity), np.uint8)
-
-
-def rebuild(data: bytes, max_pixels: int, max_png_bytes: int) -> Picture:
+def rebuild(data: bytes, limits: ImageLimits, max_png_bytes: int) -> Picture:
     """Returns what is kept of an upload; see the module. Raises UnreadableImage or ImageTooLarge."""
-    kind, image = decode_upright(data, max_pixels)
+    image = decode(data, limits)
     height, width = image.shape[:2]
-    if kind == "png":
+    if detect_type(data) == "png":
         encoded = _encode(".png", image, [])
         if len(encoded) <= max_png_bytes:
             return Picture(encoded, "png", width, height)

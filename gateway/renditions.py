@@ -9,9 +9,10 @@ from typing import Final
 from gateway.metrics import RENDITIONS
 from gateway.photo_cache import PhotoCache
 from gateway.photo_store import BadKey, PhotoStore, is_kept
-from gateway.pixels import content_type_of, crop_face, decode_upright, rebuild, shrink
+from gateway.pixels import content_type_of, crop_face, rebuild, shrink
 from gateway.records import FacePlace, StoredPhoto
 from runtime.errors import NotFound, Overloaded
+from runtime.images.decode import ImageLimits, decode
 
 THUMB_PX: Final = 320
 LARGE_PX: Final = 1600
@@ -37,7 +38,7 @@ class Renditions:
     def __init__(self, store: PhotoStore, cache: PhotoCache, *, max_pixels: int, max_png_bytes: int) -> None:
         self._store = store
         self._cache = cache
-        self._max_pixels = max_pixels
+        self._limits = ImageLimits(_MAX_ORIGINAL_BYTES, max_pixels)
         self._max_png_bytes = max_png_bytes
         self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pictures")
         self._in_progress: dict[str, asyncio.Task[bytes]] = {}
@@ -105,8 +106,8 @@ class Renditions:
 
     def _render(self, original: bytes, size: str, face: FacePlace | None) -> bytes:
         if face is None and size == "original":
-            return rebuild(original, self._max_pixels, self._max_png_bytes).data
-        _, image = decode_upright(original, self._max_pixels)
+            return rebuild(original, self._limits, self._max_png_bytes).data
+        image = decode(original, self._limits)
         if face is not None:
             return crop_face(image, face.box, face.eyes, _FACE_PX[size])
         return shrink(image, THUMB_PX if size == "thumb" else LARGE_PX)

@@ -33,6 +33,7 @@ from gateway.sweep import Sweeper
 from gateway.vectorstore_client import VectorStore
 from runtime.channels import open_channel
 from runtime.errors import StartupError
+from runtime.images.decode import ImageLimits
 from runtime.keys import load_or_create_key
 from runtime.server import ServiceContext
 from runtime.telemetry import start_http
@@ -88,7 +89,7 @@ class GatewayService:
             self._vectors,
             self._store,
             KeepLimits(
-                max_image_pixels=settings.max_image_pixels,
+                image=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
                 max_png_bytes=settings.max_image_bytes,
                 store_timeout_s=settings.store_timeout_s,
                 enroll_timeout_s=settings.enroll_timeout_s,

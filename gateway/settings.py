@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from runtime.images.opencv import HARD_MAX_IMAGE_PIXELS
 from runtime.settings import BindAddress, ServiceSettings
 
 
@@ -48,8 +49,7 @@ class GatewaySettings(ServiceSettings):
     admin_key: SecretStr | None = None
 
     max_image_bytes: Annotated[int, Field(ge=2**10, le=2**28)] = 20 * 2**20
-    # OpenCV is asked to read no more either.
-    max_image_pixels: Annotated[int, Field(ge=10_000, le=100_000_000)] = 50_000_000
+    max_image_pixels: Annotated[int, Field(ge=10_000, le=HARD_MAX_IMAGE_PIXELS)] = 50_000_000
     # How long a photo's address is good for, at least.
     photo_url_ttl_s: Annotated[int, Field(ge=10, le=7 * 86_400)] = 3600
     photo_cache_bytes: Annotated[int, Field(ge=2**20)] = 512 * 2**20

@@ -11,9 +11,9 @@ from embedder.faces import Floats, Pixels
 from embedder.models.graphs import read_graph
 from embedder.models.manifest import Manifest
 from embedder.networks import Normalization, to_batch
-from embedder.opencv import cv2
 from embedder.sessions import CPU, OnnxNetwork
 from runtime.errors import StartupError
+from runtime.images.opencv import cv2
 
 MAX_DETECTOR_DIFFERENCE: Final = 1e-5
 MIN_RECOGNIZER_COSINE: Final = 0.99999

@@ -9,8 +9,8 @@ import pytest
 
 from embedder.engine import Model, load_model
 from embedder.faces import Pixels
-from embedder.opencv import cv2
 from embedder.settings import EmbedderSettings
+from runtime.images.opencv import cv2
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from embedder.embed import Recognizer
 from embedder.engine import Model
 from embedder.faces import Detections, FaceChoice, Pixels, Selection
 from embedder.models.load import LoadedPack, load_pack
-from embedder.opencv import cv2
 from embedder.sessions import CPU, OnnxNetwork
+from runtime.images.opencv import cv2
 from tests.embedder.conftest import read_pixels
 
 # The peer calls scikit-image in a way that scikit-image is going to give up.

@@ -20,12 +20,12 @@ from twin.face.v1 import face_pb2
 
 from embedder.engine import Model
 from embedder.faces import Pixels
-from embedder.opencv import cv2
+from runtime.images.opencv import cv2
 from runtime.status import error_info, status_from_rpc_error
 from runtime.vectors import decode_vector
 from tests.embedder.conftest import read_pixels
-from tests.embedder.images import bad_images, encoded, picture, stored_as
 from tests.embedder.serving import each, embedder_server
+from tests.runtime.images.images import bad_images, encoded, picture, stored_as
 
 
 def vector_of(face: face_pb2.Face) -> np.ndarray:

@@ -23,6 +23,7 @@ from runtime.errors import (
 from tests.gateway.fakes import NO_FACE
 from tests.gateway.harness import ADMIN, Gateway, refusal
 from tests.gateway.pictures import SECRETS, picture, with_secrets
+from tests.runtime.images.images import bad_images
 
 CONSENT = pb.ConsentGrant(policy_version="2026-11")
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -168,21 +169,13 @@ async def test_a_bad_field_is_named_and_nothing_is_stored(
     assert gateway.kept_files() == []
 
 
-@pytest.mark.parametrize(
-    ("image", "reason"),
-    [
-        (b"This is no picture.", "UNREADABLE_IMAGE"),
-        (b"GIF89a" + bytes(50), "UNREADABLE_IMAGE"),
-        (picture("PNG")[:40], "UNREADABLE_IMAGE"),
-        (picture("JPEG")[:30], "UNREADABLE_IMAGE"),
-        (b"\xff\xd8\xff\xff", "UNREADABLE_IMAGE"),
-        (picture("PNG")[:16] + (30_000).to_bytes(4, "big") * 2 + picture("PNG")[24:], "IMAGE_TOO_LARGE"),
-    ],
-)
-async def test_a_bad_image_is_refused_before_anything_is_stored(gateway: Gateway, image: bytes, reason: str) -> None:
+@pytest.mark.parametrize("name", bad_images())
+async def test_a_bad_image_is_refused_before_anything_is_stored(gateway: Gateway, name: str) -> None:
+    image, reason, _ = bad_images()[name]
     request = pb.AddPhotoRequest(image=image, consent=CONSENT)
     assert await refusal(gateway.stub.AddPhoto(request)) == (INVALID, reason)
     assert not list((gateway.photos_dir / "kept").iterdir())
+    assert gateway.embedder.enrolled == []
 
 
 @pytest.mark.parametrize(

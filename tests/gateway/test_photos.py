@@ -14,12 +14,14 @@ from twin.gateway.v1 import gateway_pb2 as pb
 
 from gateway.photo_cache import PhotoCache
 from gateway.photo_urls import PhotoUrls
-from gateway.pixels import crop_face, decode_upright
+from gateway.pixels import crop_face, rebuild
 from runtime.errors import DependencyUnavailable
+from runtime.images.decode import ImageLimits, decode
 from tests.gateway.harness import ADMIN, Gateway
 from tests.gateway.pictures import SECRETS, picture, with_secrets
 
 KEY = bytes(32)
+LIMITS = ImageLimits(2**20, 10**6)
 PHOTO_ID = "123e4567-e89b-42d3-a456-426614174000"
 
 
@@ -198,7 +200,7 @@ def test_a_turned_face_is_cropped_upright() -> None:
     cv2.circle(canvas, (round(left[0]), round(left[1])), 8, (255, 0, 0), -1)
     cv2.circle(canvas, (round(right[0]), round(right[1])), 8, (0, 0, 255), -1)
     eyes = ((float(left[0]), float(left[1])), (float(right[0]), float(right[1])))
-    _, crop = decode_upright(crop_face(canvas, (150, 150, 100, 100), eyes, 256), 10**6)
+    crop = decode(crop_face(canvas, (150, 150, 100, 100), eyes, 256), LIMITS)
     assert crop.shape == (256, 256, 3)
     blue = np.argwhere((crop[..., 0] > 200) & (crop[..., 2] < 90)).mean(axis=0)
     red = np.argwhere((crop[..., 2] > 200) & (crop[..., 0] < 90)).mean(axis=0)
@@ -216,14 +218,18 @@ def test_a_box_at_or_beyond_the_edge_still_gives_a_picture(box: tuple[float, flo
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-def test_transparency_is_laid_on_white(form: str) -> None:
+def test_what_is_kept_of_a_transparent_picture_is_upright_and_on_white(form: str) -> None:
     image = Image.new("RGBA", (40, 20), (10, 20, 30, 0))
     image.paste((200, 100, 50, 255), (20, 0, 40, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # The top is on the right: what is stored at the left belongs to the top.
     buffer = io.BytesIO()
-    image.save(buffer, form, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
-    _, pixels = decode_upright(buffer.getvalue(), 10**6)
-    assert pixels[10, 5].tolist() == [255, 255, 255]
-    assert pixels[10, 35].tolist() == [50, 100, 200]
+    image.save(buffer, form, exif=exif, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
+    kept = rebuild(buffer.getvalue(), LIMITS, 2**20)
+    assert (kept.width, kept.height) == (20, 40)
+    pixels = decode(kept.data, LIMITS).astype(int)
+    assert np.abs(pixels[4, 10] - (255, 255, 255)).max() <= 2
+    assert np.abs(pixels[35, 10] - (50, 100, 200)).max() <= 2
 
 
 def files(folder: Path) -> set[str]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from embedder.exif import UPRIGHT, read_orientation
 from runtime.errors import UnreadableImage
+from runtime.images.exif import UPRIGHT, read_orientation
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES_WITH_ALPHA: Final = frozenset({4, 6})

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from embedder import jpeg_header, png_header, webp_header
 from runtime.errors import UnreadableImage
+from runtime.images import jpeg_header, png_header, webp_header
 
 _OTHER_TYPES: Final[tuple[tuple[int, bytes, str], ...]] = (
     # Offset, magic bytes, the name that goes into detected_type. Recognised only to say what the file is.

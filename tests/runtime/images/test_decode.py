@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.decode import ImageLimits, decode
 from runtime.errors import TwinError
-from tests.embedder.images import bad_images, encoded, picture, png_of_size, stored_as
+from runtime.images.decode import ImageLimits, decode
+from tests.runtime.images.images import bad_images, encoded, picture, png_of_size, stored_as
 
 LIMITS = ImageLimits(max_bytes=20 * 2**20, max_pixels=50_000_000)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from embedder.faces import Pixels
+from runtime.images.pixels import Pixels
 
 
 def picture(width: int = 48, height: int = 32) -> Pixels:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from embedder.exif import UPRIGHT, read_orientation
 from runtime.errors import UnreadableImage
+from runtime.images.exif import UPRIGHT, read_orientation
 
 SIGNATURE: Final = b"\xff\xd8\xff"
 

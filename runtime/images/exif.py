@@ -3,8 +3,8 @@
 import struct
 from typing import Final
 
-from embedder.faces import Pixels
-from embedder.opencv import cv2
+from runtime.images.opencv import cv2
+from runtime.images.pixels import Pixels
 
 UPRIGHT: Final = 1
 _ORIENTATION_TAG: Final = 0x0112

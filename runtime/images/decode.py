@@ -6,11 +6,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from embedder.exif import apply_orientation
-from embedder.faces import Pixels
-from embedder.headers import ImageHeader, read_header
-from embedder.opencv import cv2
 from runtime.errors import ImageTooLarge, UnreadableImage
+from runtime.images.exif import apply_orientation
+from runtime.images.headers import ImageHeader, read_header
+from runtime.images.opencv import cv2
+from runtime.images.pixels import Pixels
 
 Stored = npt.NDArray[Any]
 """(H, W) or (H, W, channels), uint8 or uint16, as OpenCV decodes it."""

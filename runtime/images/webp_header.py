@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from embedder.exif import UPRIGHT, read_orientation
 from runtime.errors import UnreadableImage
+from runtime.images.exif import UPRIGHT, read_orientation
 
 _EXIF_PREFIX: Final = b"Exif\x00\x00"
 _ALPHA_FLAG: Final = 0x10

@@ -4,19 +4,20 @@ import sys
 
 from gateway.service import GatewayService
 from gateway.settings import GatewaySettings
-from runtime.errors import StartupError
-from runtime.server import run
+from runtime.server import one_line_exit, run
 from runtime.settings import load_settings
 
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT; returns the exit code."""
-    try:
+
+    def serve() -> int:
         settings = load_settings(GatewaySettings)
-    except StartupError as error:
-        print(f"twin gateway: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return run(lambda: GatewayService(settings), name="gateway", bind=settings.gateway_bind, settings=settings)
+        return run(
+            lambda: GatewayService(settings), name=GatewayService.name, bind=settings.gateway_bind, settings=settings
+        )
+
+    return one_line_exit(GatewayService.name, serve)
 
 
 if __name__ == "__main__":

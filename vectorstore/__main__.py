@@ -2,8 +2,7 @@
 
 import sys
 
-from runtime.errors import StartupError
-from runtime.server import run
+from runtime.server import one_line_exit, run
 from runtime.settings import load_settings
 from vectorstore.index.choose import choose_index
 from vectorstore.service import VectorStore
@@ -12,13 +11,15 @@ from vectorstore.settings import VectorStoreSettings
 
 def main() -> int:
     """Returns the process's exit code."""
-    try:
+
+    def serve() -> int:
         settings = load_settings(VectorStoreSettings)
         choose_index(settings.index)
-    except StartupError as error:
-        print(f"twin vectorstore: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return run(lambda: VectorStore(settings), name="vectorstore", bind=settings.vectorstore_bind, settings=settings)
+        return run(
+            lambda: VectorStore(settings), name=VectorStore.name, bind=settings.vectorstore_bind, settings=settings
+        )
+
+    return one_line_exit(VectorStore.name, serve)
 
 
 if __name__ == "__main__":

@@ -59,13 +59,17 @@ class Snapshots:
     async def create(self) -> WrittenSnapshot:
         """Writes the projection as of one revision; raises StorageFull or DependencyUnavailable.
 
-        Changes wait meanwhile, searches do not.
+        Changes wait meanwhile, searches do not. Seen through to its end when the caller leaves: the thread that writes
+        cannot be stopped, and changes must not be applied beneath it.
         """
+        return await asyncio.shield(asyncio.create_task(self._create()))
+
+    async def _create(self) -> WrittenSnapshot:
         async with self._one_at_a_time, self._follower.standing_still:
             revision = self._follower.applied_revision
             async with self._database.reading() as connection:
                 origin = await _origin(connection, revision)
-            views = list(self._projection.views())
+            views = self._projection.views()
             try:
                 size_bytes = await asyncio.to_thread(self._write, revision, origin, views)
             except OSError as error:

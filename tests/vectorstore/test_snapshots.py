@@ -1,5 +1,7 @@
 """Snapshots: loaded when right in every way, else the index is rebuilt; never a wrong answer."""
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from tests.vectorstore.conftest import StartStore, Store
 from tests.vectorstore.wire import DIMENSION, MODEL, add_one, ids, photo, random_unit, search
 from vectorstore.follower import Follower
+from vectorstore.snapshots import Snapshots
 
 Rng = np.random.Generator
 
@@ -139,3 +142,32 @@ async def test_an_empty_store_can_be_saved_and_loaded(start_store: StartStore, r
     async with start_store() as store:
         assert rebuilds == []
         assert (await store.stub.GetStats(pb.GetStatsRequest())).indexes[0].face_count == 0
+
+
+async def test_no_change_is_applied_beneath_a_snapshot_whose_caller_left(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, begun, go_on = Snapshots._write, threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> int:
+        begun.set()
+        assert go_on.wait(20)
+        return write(*arguments)
+
+    async with start_store() as store:
+        await _fill(store, rng)
+        monkeypatch.setattr(Snapshots, "_write", slow)
+        call = store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        await asyncio.to_thread(begun.wait, 20)
+        revision = store.service._follower.applied_revision
+        call.cancel()
+        adding = asyncio.create_task(add_one(store.stub, photo(random_unit(rng))))
+        await asyncio.sleep(0.5)
+        assert store.service._follower.applied_revision == revision
+        go_on.set()
+        added = await adding
+        assert added.photo_id in ids(await _all_matches(store.stub))
+    rebuilds.clear()
+    async with start_store() as store:
+        assert rebuilds == []
+        assert added.photo_id in ids(await _all_matches(store.stub))

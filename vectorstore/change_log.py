@@ -86,6 +86,22 @@ async def read_head(connection: Any) -> int:
     return int(await connection.fetchval("SELECT coalesce(max(revision), 0) FROM changes"))
 
 
+async def read_turn_age_s(connection: Any) -> float:
+    """Returns the age in seconds of the transaction that has the turn, for which every other writer waits; 0 for none.
+
+    A single bigint lock is shown as its upper and lower half, with objsubid 1.
+    """
+    age_s = await connection.fetchval(
+        "SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 "
+        "FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE locktype = 'advisory' AND granted AND classid = $1 AND objid = $2 AND objsubid = 1 "
+        "AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        _CHANGE_LOCK >> 32,
+        _CHANGE_LOCK & 0xFFFF_FFFF,
+    )
+    return float(age_s or 0.0)
+
+
 async def read_changes(connection: Any, after_revision: int, limit: int) -> list[Change]:
     """Returns the next changes, in order."""
     rows = await connection.fetch(

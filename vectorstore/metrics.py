@@ -20,5 +20,6 @@ ADD_BATCH_PHOTOS: Final = Histogram(
     "twin_vectorstore_add_batch_photos", "Photos committed together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 OLDEST_TRANSACTION_SECONDS: Final = Gauge(
-    "twin_vectorstore_oldest_transaction_seconds", "Age of the oldest transaction that holds up the change log."
+    "twin_vectorstore_oldest_transaction_seconds",
+    "Age of the transaction that every other writer waits for; 0 while there is none.",
 )

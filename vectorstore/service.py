@@ -16,6 +16,7 @@ from vectorstore.embedded import EmbeddedPostgres
 from vectorstore.follower import Follower
 from vectorstore.galleries import Galleries
 from vectorstore.index.choose import choose_index
+from vectorstore.lag import LagWatch
 from vectorstore.postgres_errors import is_unavailable
 from vectorstore.prepare import prepare_database
 from vectorstore.projection import Projection
@@ -77,6 +78,8 @@ class VectorStore:
         await self._load()
         context.tasks.spawn(self._database.watch(), "database watch")
         context.tasks.spawn(self._follower.follow(), "change log follower")
+        lag = LagWatch(self._database, self._follower, context.readiness)
+        context.tasks.spawn(lag.watch(), "lag watch")
         context.tasks.spawn(self._adder.run(), "photo adder")
         context.tasks.spawn(self._deleter.expire(self._settings.expiry_interval_s), "consent expiry")
 

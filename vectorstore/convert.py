@@ -1,5 +1,6 @@
 """Answers onto the wire: plain values turned into protobuf messages."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from google.protobuf.duration_pb2 import Duration
@@ -130,8 +131,12 @@ def match_to_wire(match: FoundMatch) -> pb.Match:
     )
 
 
-def result_to_wire(result: FoundResult) -> pb.SearchResult:
-    """Returns the answer to one query."""
+def search_response(results: Sequence[FoundResult], revision: int) -> pb.SearchResponse:
+    """Returns the answers to all queries, and the revision that they reflect at least."""
+    return pb.SearchResponse(results=[_result_to_wire(result) for result in results], revision=revision)
+
+
+def _result_to_wire(result: FoundResult) -> pb.SearchResult:
     return pb.SearchResult(
         matches=[match_to_wire(match) for match in result.matches],
         yourself=[match_to_wire(match) for match in result.yourself],

@@ -1,7 +1,5 @@
 """All galleries in memory: the disposable projection of PostgreSQL that searches read."""
 
-from collections.abc import Iterable
-
 from runtime.errors import NotFound
 from vectorstore.gallery_view import GalleryView
 
@@ -36,6 +34,6 @@ class Projection:
         """Returns a gallery by its id, None when it is not there."""
         return self._by_id.get(gallery_id)
 
-    def views(self) -> Iterable[GalleryView]:
+    def views(self) -> list[GalleryView]:
         """Returns the galleries by name."""
         return [view for _, view in sorted(self._by_name.items())]

@@ -1,7 +1,7 @@
 """Searching one gallery: the three modes, from a query to matches that can be shown."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,9 +16,11 @@ from vectorstore.index.base import Ids, Neighbours
 from vectorstore.scores import clip_cosine, percent_of, percentile_of
 from vectorstore.yourself import Yourself
 
-# LOOKALIKE asks the index for more than is wanted, and for twice as many whenever that was not enough.
+# LOOKALIKE asks the index for more than is wanted, since many faces can be one person.
 _FIRST_FETCH_FACTOR: Final = 3
 _FIRST_FETCH_EXTRA: Final = 32
+# Whenever that was not enough, for so many times as many: each try is a scan, which costs much the same for more.
+_FETCH_GROWTH: Final = 8
 # Faces whose vectors are compared with one another at once.
 _COLLAPSE_PIECE: Final = 4096
 
@@ -72,16 +74,19 @@ class _Probe:
     photo_code: int = -1
 
 
-def search_gallery(view: GalleryView, targets: Sequence[Vector | int], order: SearchOrder) -> list[FoundResult]:
+def search_gallery(
+    view: GalleryView, targets: Sequence[Vector | int], order: SearchOrder, check_wanted: Callable[[], None]
+) -> list[FoundResult]:
     """Answers every target, a unit vector or the id of a face in the gallery, in the order asked.
 
     Blocking, for a thread: the index, the catalog and the sample are read under one hold of the gallery's lock, so
-    that an answer never mixes two states. Raises NotFound for a face that is not there.
+    that an answer never mixes two states. check_wanted: called before each query, to end the work by raising. Raises
+    NotFound for a face that is not there.
     """
     with view.lock.reading():
         probes = [_probe(view, target) for target in targets]
         allowed = view.catalog.ids_of_collections(order.collections) if order.collections else None
-        return _GallerySearch(view, order, allowed).answer(probes)
+        return _GallerySearch(view, order, allowed).answer(probes, check_wanted)
 
 
 def _probe(view: GalleryView, target: Vector | int) -> _Probe:
@@ -104,7 +109,7 @@ class _GallerySearch:
         self._allowed = allowed
         self._threshold = view.gallery.calibration.same_person_similarity
 
-    def answer(self, probes: Sequence[_Probe]) -> list[FoundResult]:
+    def answer(self, probes: Sequence[_Probe], check_wanted: Callable[[], None]) -> list[FoundResult]:
         # One more than wanted: the query's own face may be among them.
         count = self._order.limit + 1
         if self._order.mode is Mode.LOOKALIKE:
@@ -115,51 +120,74 @@ class _GallerySearch:
             Mode.SAME_PERSON: self._same_person,
             Mode.LOOKALIKE: self._lookalike,
         }[self._order.mode]
-        return [answer_one(probe, neighbours, count) for probe, neighbours in zip(probes, found, strict=True)]
+        results = []
+        for probe, neighbours in zip(probes, found, strict=True):
+            check_wanted()
+            results.append(answer_one(probe, neighbours, count))
+        return results
 
     def _nearest(self, probe: _Probe, neighbours: Neighbours, _count: int) -> FoundResult:
         ids, cosines = self._without_self(probe, neighbours)
         wanted = cosines >= self._least()
         return FoundResult(self._show(probe, ids[wanted], cosines[wanted]))
 
-    def _same_person(self, probe: _Probe, neighbours: Neighbours, _count: int) -> FoundResult:
-        ids, cosines = self._without_self(probe, neighbours)
-        alike = cosines >= self._threshold
-        ids, cosines = ids[alike], cosines[alike]
+    def _same_person(self, probe: _Probe, neighbours: Neighbours, count: int) -> FoundResult:
+        catalog, limit = self._view.catalog, self._order.limit
+        least = max(self._threshold, self._least())
+        ids, cosines = np.empty(0, np.int64), np.empty(0, np.float32)
+        for near_ids, near_cosines in self._further(probe, neighbours, count, least):
+            wanted = (near_cosines >= least) & (catalog.photo_codes(near_ids) != probe.photo_code)
+            if probe.person_code:
+                # A name given by people outweighs a resemblance.
+                codes = catalog.person_codes(near_ids)
+                wanted &= (codes == 0) | (codes == probe.person_code)
+            ids, cosines = np.concatenate([ids, near_ids[wanted]]), np.concatenate([cosines, near_cosines[wanted]])
+            if len(ids) >= limit:
+                break
         if probe.person_code:
-            named = self._view.catalog.ids_of_person(probe.person_code)
-            named = named[(named != probe.face_id) & ~np.isin(named, ids)]
+            named = catalog.ids_of_person(probe.person_code)
+            named = named[(catalog.photo_codes(named) != probe.photo_code) & ~np.isin(named, ids)]
             if self._allowed is not None:
                 named = named[np.isin(named, self._allowed)]
-            ids = np.concatenate([ids, named])
-            cosines = np.concatenate([cosines, self._view.index.reconstruct(named) @ probe.vector])
+            named_cosines = self._view.index.reconstruct(named) @ probe.vector
+            alike = named_cosines >= self._least()
+            ids, cosines = np.concatenate([ids, named[alike]]), np.concatenate([cosines, named_cosines[alike]])
             best_first = np.lexsort((ids, -cosines))
             ids, cosines = ids[best_first], cosines[best_first]
-        wanted = cosines >= self._least()
-        return FoundResult(self._show(probe, ids[wanted], cosines[wanted]))
+        return FoundResult(self._show(probe, ids, cosines))
 
     def _lookalike(self, probe: _Probe, neighbours: Neighbours, count: int) -> FoundResult:
         people = PersonCollapser(self._order.limit, self._threshold, self._view.gallery.dimension)
         yourself = Yourself(self._threshold, probe.person_code, probe.photo_code)
-        seen = 0
-        while True:
-            ids, cosines = neighbours
-            exhausted = len(ids) < count or (len(cosines) > 0 and cosines[-1] < self._least())
-            for start in range(seen, len(ids), _COLLAPSE_PIECE):
-                if people.is_full and start > 0:
-                    break
-                piece = slice(start, start + _COLLAPSE_PIECE)
-                self._share_out(probe, ids[piece], cosines[piece], people, yourself)
-            if people.is_full or exhausted:
+        for ids, cosines in self._further(probe, neighbours, count, self._least()):
+            for start in range(0, len(ids), _COLLAPSE_PIECE):
+                if not people.is_full:
+                    piece = slice(start, start + _COLLAPSE_PIECE)
+                    self._share_out(probe, ids[piece], cosines[piece], people, yourself)
+            if people.is_full:
                 break
-            seen, count = len(ids), count * 2
-            neighbours = self._view.index.search(probe.vector[None], count, self._allowed)[0]
         sample_cosines = self._view.sample.sorted_cosines(probe.vector)
         matches = tuple(
             self._match(*group[0], sample_cosines, tuple(self._match(*face, sample_cosines) for face in group[1:]))
             for group in people.groups
         )
         return FoundResult(matches, tuple(self._match(*face, sample_cosines) for face in yourself.faces))
+
+    def _further(self, probe: _Probe, neighbours: Neighbours, count: int, least_cosine: float) -> Iterator[Neighbours]:
+        """Yields neighbours in pieces, best first, down to the cosine: the ``count`` given, then more and more.
+
+        What was yielded before is told by its id and not by its place: two scans round differently, and may so order
+        faces that are equally alike in two ways.
+        """
+        seen = np.empty(0, np.int64)
+        while True:
+            ids, cosines = neighbours
+            fresh = ~np.isin(ids, seen)
+            yield ids[fresh], cosines[fresh]
+            if len(ids) < count or (len(cosines) > 0 and cosines[-1] < least_cosine):
+                return
+            seen, count = ids, count * _FETCH_GROWTH
+            neighbours = self._view.index.search(probe.vector[None], count, self._allowed)[0]
 
     def _share_out(self, probe: _Probe, ids: Ids, cosines: Vector, people: PersonCollapser, yourself: Yourself) -> None:
         """Shares the next neighbours out between the person in the query and others."""

@@ -2,17 +2,20 @@
 
 import asyncio
 import concurrent.futures
-import functools
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import faiss
 
-from runtime.errors import DeadlineExceeded, Overloaded
+from runtime.errors import CallerGone, DeadlineExceeded, Overloaded
 from runtime.vectors import Vector
 from vectorstore.gallery_view import GalleryView
 from vectorstore.metrics import SCAN_SECONDS
 from vectorstore.search import FoundResult, SearchOrder, search_gallery
+
+Answer = TypeVar("Answer")
 
 
 def _one_thread_each() -> None:
@@ -32,19 +35,38 @@ class Searcher:
         self._open = 0
 
     async def search(
-        self, view: GalleryView, targets: Sequence[Vector | int], order: SearchOrder, timeout_s: float
-    ) -> list[FoundResult]:
-        """Answers every target; raises Overloaded at once when the queue is full, and what the search itself raises."""
+        self,
+        view: GalleryView,
+        targets: Sequence[Vector | int],
+        order: SearchOrder,
+        timeout_s: float,
+        finish: Callable[[list[FoundResult]], Answer],
+    ) -> Answer:
+        """Answers every target and returns what ``finish``, in the same thread, makes of the answers.
+
+        A thousand queries find up to a million matches: making a message of them would hold up the event loop for
+        seconds. Raises Overloaded at once when the queue is full, and what the search itself raises.
+        """
         if self._open >= self._most_open:
             raise Overloaded(retry_delay_s=0.2)
-        deadline_s = time.monotonic() + timeout_s
+        wanted = _Wanted(time.monotonic() + timeout_s)
+
+        def answer() -> Answer:
+            wanted.check()
+            with SCAN_SECONDS.time():
+                results = search_gallery(view, targets, order, wanted.check)
+            return finish(results)
+
         self._open += 1
-        work = self._threads.submit(functools.partial(_search_in_time, view, targets, order, deadline_s))
+        work = self._threads.submit(answer)
         # Counted until the thread is done with it: a caller who leaves does not free a thread that still works.
         loop = asyncio.get_running_loop()
         work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._close_one))
-        # Cancelling this wait, as happens when the caller goes away, takes the work out of the queue.
-        return await asyncio.wrap_future(work)
+        try:
+            # Cancelling this wait, as happens when the caller goes away, takes the work out of the queue.
+            return await asyncio.wrap_future(work)
+        finally:
+            wanted.caller_is_gone.set()
 
     def close(self) -> None:
         """Ends the threads; what still waits is dropped."""
@@ -54,10 +76,16 @@ class Searcher:
         self._open -= 1
 
 
-def _search_in_time(
-    view: GalleryView, targets: Sequence[Vector | int], order: SearchOrder, deadline_s: float
-) -> list[FoundResult]:
-    if time.monotonic() >= deadline_s:
-        raise DeadlineExceeded
-    with SCAN_SECONDS.time():
-        return search_gallery(view, targets, order)
+class _Wanted:
+    """Whether anybody still waits for an answer; asked between one query and the next."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self.caller_is_gone = threading.Event()
+
+    def check(self) -> None:
+        """Raises CallerGone or DeadlineExceeded."""
+        if self.caller_is_gone.is_set():
+            raise CallerGone
+        if time.monotonic() >= self._deadline_s:
+            raise DeadlineExceeded

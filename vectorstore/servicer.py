@@ -67,8 +67,13 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         targets = requests.targets_from_wire(request, view.gallery)
         # Read before the scan: the answer may reflect more than it says, never less.
         revision = self._follower.applied_revision
-        results = await self._searcher.search(view, targets, order, time_left_s(context, SEARCH_TIMEOUT_S))
-        return pb.SearchResponse(results=[convert.result_to_wire(result) for result in results], revision=revision)
+        return await self._searcher.search(
+            view,
+            targets,
+            order,
+            time_left_s(context, SEARCH_TIMEOUT_S),
+            lambda results: convert.search_response(results, revision),
+        )
 
     async def AddPhotos(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.AddPhotosRequest], context: Context
@@ -176,6 +181,9 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: N802
         """See the contract."""
         snapshot_time = self._snapshots.last_time
+        views = self._projection.views()
+        # In a thread: it waits for each gallery's lock, which a change can hold while it waits for a long search.
+        all_facts = await asyncio.to_thread(lambda: [view.facts() for view in views])
         return pb.GetStatsResponse(
             indexes=[
                 pb.IndexStats(
@@ -185,8 +193,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
                     memory_bytes=facts.memory_bytes,
                     tombstone_count=facts.tombstone_count,
                 )
-                for view in self._projection.views()
-                for facts in [view.facts()]
+                for view, facts in zip(views, all_facts, strict=True)
             ],
             revision=self._follower.applied_revision,
             database_revision=await self._follower.read_head(),

@@ -2,16 +2,20 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.vectorstore.conftest import Store
 from tests.vectorstore.wire import add, add_one, ids, photo, random_unit, search
+from vectorstore import convert
+from vectorstore.search import _GallerySearch
 
 Rng = np.random.Generator
 DURATION_S = 6.0
@@ -95,3 +99,59 @@ async def test_a_follower_that_dies_turns_readiness(store: Store, monkeypatch: p
     store.service._follower.wake()
     await asyncio.wait_for(store.tasks.failed.wait(), 5)
     assert store.readiness.has_failed
+
+
+async def test_asking_for_stats_while_a_gallery_is_locked_holds_up_nobody_else(store: Store) -> None:
+    await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id="m", dimension=4))
+    view = store.service._follower._projection.get("default")
+    locked, answered = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        with view.lock.writing():
+            locked.set()
+            return answered.wait(5)
+
+    holding = asyncio.create_task(asyncio.to_thread(hold))
+    await asyncio.to_thread(locked.wait, 5)
+    stats = asyncio.ensure_future(store.stub.GetStats(pb.GetStatsRequest()))
+    await asyncio.sleep(0.1)
+    await store.stub.ListGalleries(pb.ListGalleriesRequest())
+    answered.set()
+    assert await holding, "the service answered nobody while the gallery was locked"
+    assert (await stats).indexes[0].gallery == "default"
+
+
+async def test_a_search_ends_between_two_queries_once_its_caller_is_gone(
+    start_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start_store(search_threads=1) as store:
+        await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id="m", dimension=1))
+        answer_one, answered, begun = _GallerySearch._nearest, itertools.count(), threading.Event()
+
+        def slow(self: _GallerySearch, *arguments: Any) -> Any:
+            begun.set()
+            next(answered)
+            time.sleep(0.01)
+            return answer_one(self, *arguments)
+
+        monkeypatch.setattr(_GallerySearch, "_nearest", slow)
+        probe = pb.Query(embedding=face_pb2.Embedding(float32_le=np.ones(1, "<f4").tobytes(), model_id="m"))
+        call = store.stub.Search(pb.SearchRequest(queries=[probe] * 1000, mode=pb.MATCH_MODE_NEAREST))
+        await asyncio.to_thread(begun.wait, 5)
+        call.cancel()
+        # One thread: this one is answered only once the first has ended.
+        await store.stub.Search(pb.SearchRequest(queries=[probe], mode=pb.MATCH_MODE_SAME_PERSON))
+        assert next(answered) < 1000
+
+
+async def test_answers_are_put_into_messages_off_the_event_loop(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, threads = convert.search_response, set()
+
+    def noted(*arguments: Any) -> pb.SearchResponse:
+        threads.add(threading.current_thread())
+        return make(*arguments)
+
+    monkeypatch.setattr(convert, "search_response", noted)
+    await search(stub, random_unit(np.random.default_rng(1)))
+    assert threads
+    assert threading.main_thread() not in threads

@@ -10,6 +10,8 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.vectors import Vector
 from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, at_cosine, ids, photo, random_unit, search, unit
+from vectorstore.index.base import Ids, Neighbours, Vectors
+from vectorstore.index.flat import FlatIndex
 
 Rng = np.random.Generator
 LOOKALIKE, SAME_PERSON = pb.MATCH_MODE_LOOKALIKE, pb.MATCH_MODE_SAME_PERSON
@@ -205,3 +207,44 @@ async def test_an_empty_gallery_answers_with_nothing(stub: Any) -> None:
         (result,) = await search(stub, axis(0), mode=mode)
         assert not result.matches
         assert not result.yourself
+
+
+async def test_same_person_leaves_out_who_is_known_by_another_name(stub: Any) -> None:
+    """However many of them are nearer than the one that is wanted."""
+    me = await add_one(stub, photo(axis(0), person="Niels"))
+    await add(stub, *[photo(mix(a0=0.9 - 0.001 * n), person="Harald") for n in range(20)])
+    unnamed = await add_one(stub, photo(mix(a0=0.7)))
+    (result,) = await search(stub, me.faces[0].face_id, mode=SAME_PERSON, limit=3)
+    assert ids(result.matches) == [unnamed.photo_id]
+
+
+async def test_same_person_leaves_out_the_others_of_the_same_photo(stub: Any) -> None:
+    group = await add_one(stub, photo(axis(0), mix(a0=0.7)))
+    elsewhere = await add_one(stub, photo(mix(a0=0.8)))
+    (result,) = await search(stub, group.faces[0].face_id, mode=SAME_PERSON)
+    assert ids(result.matches) == [elsewhere.photo_id]
+
+
+async def test_no_face_is_lost_or_shown_twice_where_one_scan_ends_and_the_next_goes_on(
+    stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equally alike faces come in another order from the second scan, as two ways of rounding would have it."""
+    crowd = [photo(mix(a0=0.5, a1=0.8)) for _ in range(12)]
+    await add(stub, *crowd)
+    search_flat, scans = FlatIndex.search, 0
+
+    def unsteady(self: FlatIndex, vectors: Vectors, k: int, allowed: Ids | None = None) -> list[Neighbours]:
+        nonlocal scans
+        scans += 1
+        step = 1 if scans == 1 else -1
+        ((found, cosines),) = search_flat(self, vectors, 1000, allowed)
+        return [(np.sort(found)[::step][:k], cosines[:k])]
+
+    monkeypatch.setattr(FlatIndex, "search", unsteady)
+    monkeypatch.setattr("vectorstore.search._FIRST_FETCH_FACTOR", 1)
+    monkeypatch.setattr("vectorstore.search._FIRST_FETCH_EXTRA", 3)
+    (result,) = await search(stub, axis(0), limit=2, mode=LOOKALIKE)
+    (match,) = result.matches
+    shown = [match.face_id, *[other.face_id for other in match.same_person]]
+    assert len(set(shown)) == len(shown) == 11
+    assert scans > 1

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -129,7 +130,12 @@ def test_an_import_that_is_killed_goes_on_where_it_was(
 
     finished = stack.twin(*arguments)
     assert finished.returncode == 0, finished.stderr
-    assert f"{count} photos" in finished.stdout or "already there, 0 skipped" in finished.stdout
+    told = re.search(r"(\d+) photos added \(\d+ faces\), (\d+) already there, 0 skipped", finished.stdout)
+    assert told is not None, finished.stdout
+    added, already = int(told[1]), int(told[2])
+    assert added + already == count
+    assert added > 0, "the import was over before it was killed"
+    assert already >= kept
     assert photo_count(stack, gallery) == count
 
 

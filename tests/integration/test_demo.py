@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.stack import STOP_TIMEOUT_S, TWIN
+from tests.support.stack import STOP_TIMEOUT_S, TWIN, left_behind
 
 LISTENERS = ("GATEWAY", "GATEWAY_HTTP", "EMBEDDER", "VECTORSTORE")
 
@@ -60,10 +60,6 @@ class Demo:
         arguments = [str(TWIN), "demo", "--check"]
         return subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
 
-    def left_behind(self) -> list[list[str]]:
-        running = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
-        return [cmdline for cmdline in running if str(self.data_dir) in " ".join(cmdline)]
-
 
 def test_the_demo_is_checked_ended_and_started_again(data_dir: Path, models_dir: Path) -> None:
     demo = Demo(data_dir)
@@ -74,7 +70,7 @@ def test_the_demo_is_checked_ended_and_started_again(data_dir: Path, models_dir:
     finally:
         code = demo.interrupt()
     assert code == 0
-    assert demo.left_behind() == []
+    assert left_behind(demo.data_dir) == []
 
     second = demo.start()
     try:
@@ -117,4 +113,4 @@ def test_the_services_end_with_a_supervisor_that_is_killed(data_dir: Path, model
         demo.process.wait(STOP_TIMEOUT_S)
     _, alive = psutil.wait_procs(children, timeout=STOP_TIMEOUT_S)
     assert alive == []
-    assert demo.left_behind() == []
+    assert left_behind(demo.data_dir) == []

@@ -168,7 +168,7 @@ def test_a_service_that_is_killed_comes_back_by_itself(own_stack: Stack, newton_
     image = newton_photo.read_bytes()
     client = Client(own_stack)
     receipt = client.search(image, consent=True).saved_photo
-    for name in ("embedder", "vectorstore"):
+    for name in ("embedder", "vectorstore", "gateway"):
         own_stack.service_process(name).kill()
         found = None
         for _ in range(120):

@@ -16,6 +16,19 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
 
 
+def left_behind(data_dir: Path) -> list[list[str]]:
+    """Returns the command line of every process that still works on a data folder, told by it or by its settings."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            cmdline = process.cmdline()
+            if str(data_dir) in " ".join(cmdline) or process.environ().get("TWIN_DATA_DIR") == str(data_dir):
+                found.append(cmdline)
+    return found
+
+
 class Stack:
     """One running set of services over one data folder; it can be stopped, killed and started again."""
 

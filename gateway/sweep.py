@@ -45,18 +45,20 @@ class Sweeper:
     async def sweep(self) -> int:
         """Removes the orphans and returns how many; raises TwinError, with nothing removed, on any failure to look."""
         orphans: list[tuple[str, str]] = []
-        looked_at = 0
+        looked_at = orphan_count = 0
         youngest_s = time.time() - self._min_age_s
         async for found in self._store.list(KEPT_PREFIX.rstrip("/")):
             photo_id = photo_id_of(found.key)
             if photo_id is None or found.modify_time_s > youngest_s:
                 continue
             looked_at += 1
-            if await self._is_orphan(photo_id, found.key) and len(orphans) < MAX_REMOVALS:
-                orphans.append((photo_id, found.key))
-        if len(orphans) > UNSUSPICIOUS_ORPHANS and len(orphans) * 2 > looked_at:
+            if await self._is_orphan(photo_id, found.key):
+                orphan_count += 1
+                if len(orphans) < MAX_REMOVALS:
+                    orphans.append((photo_id, found.key))
+        if orphan_count > UNSUSPICIOUS_ORPHANS and orphan_count * 2 > looked_at:
             _log.error(
-                "most originals have no photo: is this the right database? None is removed", orphans=len(orphans)
+                "most originals have no photo: is this the right database? None is removed", orphans=orphan_count
             )
             return 0
         removed = 0

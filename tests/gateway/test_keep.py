@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 from twin.gateway.v1 import gateway_pb2 as pb
 
+from gateway.photo_store import new_key
 from gateway.sweep import Sweeper
 from runtime.errors import (
     DeadlineExceeded,
@@ -22,6 +23,7 @@ from runtime.errors import (
 )
 from tests.gateway.fakes import NO_FACE
 from tests.gateway.harness import ADMIN, Gateway, refusal
+from tests.gateway.memory_store import MemoryStore
 from tests.gateway.pictures import SECRETS, picture, with_secrets
 from tests.runtime.images.images import bad_images
 
@@ -242,6 +244,18 @@ async def test_the_sweep_refuses_to_empty_a_store_that_the_database_does_not_kno
     gateway.vectors.photos.clear()
     assert await sweeper(gateway).sweep() == 0
     assert len(gateway.kept_files()) == 25
+
+
+async def test_so_many_orphans_that_not_all_are_removed_at_once_are_still_too_many(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of one sweep must not hide how many there are: with it, a store was emptied piece by piece."""
+    monkeypatch.setattr("gateway.sweep.MAX_REMOVALS", 22)
+    store = MemoryStore()
+    for _ in range(60):
+        await store.put(new_key(str(uuid.uuid4()), "jpg"), b"")
+    assert await Sweeper(gateway.service._vectors, store, store_timeout_s=5, min_age_s=-1).sweep() == 0
+    assert len(store.objects) == 60
 
 
 async def test_the_sweep_leaves_what_is_not_ours(gateway: Gateway) -> None:

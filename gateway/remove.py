@@ -10,7 +10,7 @@ from gateway.photo_store import BadKey, PhotoStore, is_kept
 from gateway.records import Removal, Source
 from gateway.renditions import Renditions
 from gateway.vectorstore_client import VectorStore
-from runtime.errors import InvalidField, TwinError
+from runtime.errors import DependencyUnavailable, InvalidField, TwinError
 from runtime.logs import get_logger
 
 _MAX_EACH_TIME = 10_000
@@ -99,7 +99,10 @@ class Remover:
 
     async def _remove_original(self, photo_id: str, source: Source, time_left: TimeLeft) -> None:
         """Removes an original of ours and has that recorded; the owner's own file stays, and nothing is left to do."""
-        if is_kept(source) and source.store == self._store.name:
+        if is_kept(source):
+            if source.store != self._store.name:
+                # It is ours, and out of reach: confirming it would only make it forgotten.
+                raise DependencyUnavailable(source.store)
             try:
                 await self._store.delete(source.key)
             except BadKey:

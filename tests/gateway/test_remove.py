@@ -117,6 +117,13 @@ async def test_an_unconfirmed_removal_is_confirmed_by_the_retry(gateway: Gateway
     await until(lambda: not gateway.vectors.removals)
 
 
+async def test_an_original_in_another_store_stays_to_be_removed(gateway: Gateway) -> None:
+    receipt = await kept(gateway)
+    gateway.vectors.photos[receipt.photo_id][1].source.store = "elsewhere"
+    assert not (await gateway.stub.DeletePhoto(deletion(receipt))).original_removed
+    assert list(gateway.vectors.removals) == [receipt.photo_id]
+
+
 async def test_pictures_in_the_cache_go_with_their_photo(gateway: Gateway) -> None:
     receipt = await kept(gateway)
     found = await gateway.stub.Search(pb.SearchRequest(image=picture()))

@@ -14,12 +14,12 @@ from typing import Final
 
 from gateway.admission import Admission
 from gateway.deadlines import TimeLeft
-from gateway.embedder_client import Embedder
+from gateway.embedder_client import DEPENDENCY, Embedder
 from gateway.orders import FaceSelection, ImportOrder
 from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, StoredObject
 from gateway.records import NewPhoto, Source, StoredPhoto
 from gateway.vectorstore_client import VectorStore
-from runtime.errors import DuplicatePhoto, ImageTooLarge, InvalidField, PeerError, TwinError
+from runtime.errors import DependencyUnavailable, DuplicatePhoto, InvalidField, PeerError, TwinError
 from runtime.status import error_info
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -27,6 +27,8 @@ PROGRESS_INTERVAL_S: Final = 0.5
 MAX_IMPORTS: Final = 2
 # Photos on their way to the embedder: their bytes are in memory.
 _MAX_IN_PROGRESS: Final = 8
+# However long a caller did not listen, one message has to stay within what gRPC carries.
+_MAX_FAILURES_EACH: Final = 1000
 # Any fixed value would do; it must never change, or every import would start anew.
 _ID_SPACE: Final = uuid.UUID("7a0f5f0e-6a0c-5d1b-9c55-2f6a4a0f3c11")
 
@@ -71,7 +73,7 @@ class _Tally:
             self.fail(name, outcome)
 
     def take(self) -> Progress:
-        failures, self.failures = tuple(self.failures), []
+        failures, self.failures = tuple(self.failures[:_MAX_FAILURES_EACH]), self.failures[_MAX_FAILURES_EACH:]
         return Progress(self.seen, self.added, self.unchanged, self.failed, failures)
 
 
@@ -117,6 +119,8 @@ class Importer:
                 except BadKey as error:
                     raise InvalidField("folder", "leads out of the photo store") from error
                 yield tally.take()
+                while tally.failures:
+                    yield tally.take()
             finally:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
@@ -151,7 +155,10 @@ class Importer:
                         continue  # Answered twice, or never asked for.
                     free.release()
                     tally.count(name, outcome)
-            await producer
+            if producer.done():
+                await producer
+            if in_progress or not producer.done():
+                raise DependencyUnavailable(DEPENDENCY)  # The stream ended without the answers that it owes.
         finally:
             producer.cancel()
             await asyncio.gather(producer, return_exceptions=True)
@@ -164,12 +171,14 @@ class Importer:
             tally.seen += 1
             try:
                 photo = await self._read(found, order)
-                if photo.photo_id in in_progress or await self._is_known(photo, time_left):
-                    tally.unchanged += 1
-                else:
-                    yield photo
-            except (ImageTooLarge, InvalidField) as error:
+            except TwinError as error:
+                # A file that is too large, cannot be read or has vanished meanwhile stops none of the others.
                 tally.fail(_printable(found.key), error)
+                continue
+            if photo.photo_id in in_progress or await self._is_known(photo, time_left):
+                tally.unchanged += 1
+            else:
+                yield photo
 
     async def _photos_in(self, folder: str) -> AsyncIterator[StoredObject]:
         async for found in self._store.list(folder):
@@ -180,7 +189,10 @@ class Importer:
     async def _read(self, found: StoredObject, order: ImportOrder) -> NewPhoto:
         if _printable(found.key) != found.key:
             raise InvalidField("folder", "the file's name is no UTF-8 text")
-        image = await self._store.get(found.key, self._max_image_bytes)
+        try:
+            image = await self._store.get(found.key, self._max_image_bytes)
+        except BadKey as error:
+            raise InvalidField("folder", "the file's name is none that the store takes") from error
         sha256 = await asyncio.to_thread(lambda: hashlib.sha256(image).digest())
         return NewPhoto(
             gallery=order.gallery,

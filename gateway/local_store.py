@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NoReturn
 
 from gateway.photo_store import KEPT_PREFIX, BadKey, StoredObject
 from runtime.errors import DependencyUnavailable, ImageTooLarge, NotFound, StorageFull
@@ -34,19 +34,19 @@ class LocalStore:
 
     async def put(self, key: str, data: bytes) -> None:
         """Stores the bytes, durable and whole or not at all; raises StorageFull or DependencyUnavailable."""
-        await asyncio.to_thread(self._put, self._path(key), data)
+        await asyncio.to_thread(self._put, key, data)
 
     async def get(self, key: str, max_bytes: int) -> bytes:
         """Returns the bytes; raises NotFound, ImageTooLarge or DependencyUnavailable."""
-        return await asyncio.to_thread(self._get, self._path(key), max_bytes)
+        return await asyncio.to_thread(self._get, key, max_bytes)
 
     async def delete(self, key: str) -> None:
         """Removes the original; one that is not there is no error. Raises DependencyUnavailable."""
-        await asyncio.to_thread(self._delete, self._path(key))
+        await asyncio.to_thread(self._delete, key)
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Yields what lies in a folder and below it, by name; raises NotFound when there is no such folder."""
-        folder = self._path(prefix) if prefix else self._root
+        folder = await asyncio.to_thread(self._path, prefix) if prefix else self._root
         if not await asyncio.to_thread(folder.is_dir):
             raise NotFound("folder")
         walk = self._walk(folder)
@@ -69,7 +69,9 @@ class LocalStore:
             raise BadKey("the key leads out of the store")
         return path
 
-    def _put(self, path: Path, data: bytes) -> None:
+    def _put(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        is_placed = False
         draft = path.with_name(f"{_DRAFT_PREFIX}{secrets.token_hex(8)}")
         try:
             descriptor = _open_draft(draft)
@@ -79,37 +81,47 @@ class LocalStore:
                     file.flush()
                     os.fsync(file.fileno())
                 draft.replace(path)
+                is_placed = True
             finally:
                 draft.unlink(missing_ok=True)
             _sync_folder(path.parent)
             _sync_folder(path.parent.parent)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+            if is_placed:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
             if error.errno in _FULL:
                 raise StorageFull("the photo store is full") from error
             raise DependencyUnavailable(self.name) from error
 
-    def _get(self, path: Path, max_bytes: int) -> bytes:
+    def _get(self, key: str, max_bytes: int) -> bytes:
+        path = self._path(key)
         try:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise NotFound("photo")
                 if status.st_size > max_bytes:
                     raise ImageTooLarge(limit=max_bytes, actual=status.st_size, unit="bytes")
-                return file.read(max_bytes)
+                # One byte more tells a file that has grown meanwhile: half a photo is not handed out as a whole one.
+                data = file.read(max_bytes + 1)
+            if len(data) > max_bytes:
+                raise ImageTooLarge(limit=max_bytes, actual=len(data), unit="bytes")
+            return data
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise NotFound("photo") from error
         except OSError as error:
             raise DependencyUnavailable(self.name) from error
 
-    def _delete(self, path: Path) -> None:
+    def _delete(self, key: str) -> None:
+        path = self._path(key)
         try:
             path.unlink(missing_ok=True)
             if path.parent.parent == self._root / KEPT_PREFIX:
                 with contextlib.suppress(OSError):  # Not empty, or gone already.
                     path.parent.rmdir()
-            if path.parent.exists():
-                _sync_folder(path.parent)
+            # A folder that is gone as well is durably gone once the one above it is.
+            _sync_folder(next(folder for folder in path.parents if folder.exists()))
         except OSError as error:
             raise DependencyUnavailable(self.name) from error
 
@@ -118,12 +130,16 @@ class LocalStore:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 path = Path(parent, name)
-                if name.startswith(".") or not path.resolve().is_relative_to(self._root):
-                    continue
                 try:
+                    if name.startswith(".") or not path.resolve(strict=True).is_relative_to(self._root):
+                        continue
                     status = path.stat()
-                except FileNotFoundError:
-                    continue  # Removed meanwhile.
+                except (FileNotFoundError, RuntimeError):
+                    continue  # Removed meanwhile, or a link that leads to nothing or in a circle.
+                except OSError as error:
+                    if error.errno == errno.ELOOP:
+                        continue
+                    _fail(error)
                 if stat.S_ISREG(status.st_mode):
                     yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
 
@@ -152,6 +168,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _fail(error: OSError) -> None:
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe that nobody writes to is opened without waiting, and known for what it is before it is read."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _fail(error: OSError) -> NoReturn:
     """A folder that cannot be read makes a listing partial, and a partial listing must not pass for a whole one."""
     raise DependencyUnavailable(LocalStore.name) from error

@@ -1,5 +1,6 @@
 """Pictures made on demand, kept on disk up to a size; the least lately used goes first."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -108,6 +109,7 @@ class PhotoCache:
     def _remove(self, key: str) -> None:
         self._forget(key)
         path = self._folder / key
-        path.unlink(missing_ok=True)
-        if not any(path.parent.iterdir()):
+        # What somebody else has cleaned away, or holds fast, is no reason not to show a picture.
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
             path.parent.rmdir()

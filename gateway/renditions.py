@@ -46,8 +46,8 @@ class Renditions:
     async def get(self, photo: StoredPhoto, size: str, face: FacePlace | None = None) -> Rendition:
         """Returns a photo, or one face of it, in a size of photo_urls.SIZES.
 
-        Raises NotFound when the original is gone or is in another store, UnreadableImage, Overloaded,
-        DependencyUnavailable.
+        Raises NotFound when the original is gone, is in another store, or was changed by its owner;
+        UnreadableImage, Overloaded, DependencyUnavailable.
         """
         if photo.source.store != self._store.name:
             raise NotFound("photo")
@@ -114,6 +114,14 @@ class Renditions:
 
     async def _original(self, photo: StoredPhoto) -> bytes:
         try:
-            return await self._store.get(photo.source.key, _MAX_ORIGINAL_BYTES)
+            data = await self._store.get(photo.source.key, _MAX_ORIGINAL_BYTES)
         except BadKey as error:
             raise NotFound("photo") from error
+        if not is_kept(photo.source) and photo.sha256 != await asyncio.to_thread(_sha256, data):
+            # The owner has put another picture there since, of somebody else perhaps: not the one that was found.
+            raise NotFound("photo")
+        return data
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

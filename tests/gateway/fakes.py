@@ -238,6 +238,7 @@ class FakeEmbedder(em_grpc.EmbedderServiceServicer):
         self.vectors = vectors
         self.requests: list[em.EmbedRequest] = []
         self.enrolled: list[em.EnrollRequest] = []
+        self.answers_at_most: int | None = None
 
     async def Embed(self, request: em.EmbedRequest, context: Context) -> em.EmbedResponse:
         await self.script.enter("Embed", context)
@@ -250,6 +251,8 @@ class FakeEmbedder(em_grpc.EmbedderServiceServicer):
     ) -> AsyncIterator[em.EnrollResponse]:
         await self.script.enter("Enroll", context)
         async for request in request_iterator:
+            if len(self.enrolled) == self.answers_at_most:
+                return
             self.enrolled.append(request)
             try:
                 if "item" in self.script.before:

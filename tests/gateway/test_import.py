@@ -1,5 +1,6 @@
 """Importing a folder of the store: by reference, resumable, and the files stay their owner's."""
 
+import os
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import grpc
 import pytest
 from twin.gateway.v1 import gateway_pb2 as pb
 
+from gateway.local_store import LocalStore
 from runtime.errors import DependencyUnavailable
 from tests.gateway.fakes import NO_FACE
 from tests.gateway.harness import ADMIN, Gateway, until
@@ -154,3 +156,68 @@ async def test_a_caller_that_leaves_ends_the_import(gateway: Gateway) -> None:
     await until(lambda: gateway.embedder.script.calls["Enroll"] == 1)
     call.cancel()
     await gateway.embedder.script.cancelled["Enroll"].wait()
+
+
+async def test_files_that_vanish_or_cannot_be_read_fail_alone(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "gone.jpg", "locked.jpg", "odd\\name.jpg", "z.jpg"):
+        put(gateway, name, picture(seed=len(name)) + name.encode())
+    real = LocalStore.get
+
+    async def get(store: LocalStore, key: str, max_bytes: int) -> bytes:
+        if key == "gone.jpg":
+            (gateway.photos_dir / key).unlink()
+        if key == "locked.jpg":
+            raise DependencyUnavailable("local")
+        return await real(store, key, max_bytes)
+
+    monkeypatch.setattr(LocalStore, "get", get)
+    state, failures = await run_import(gateway)
+    assert counts(state) == (5, 2, 0, 3)
+    codes = {failure.name: failure.error.code for failure in failures}
+    assert codes == {
+        "gone.jpg": grpc.StatusCode.NOT_FOUND.value[0],
+        "locked.jpg": grpc.StatusCode.UNAVAILABLE.value[0],
+        "odd\\name.jpg": grpc.StatusCode.INVALID_ARGUMENT.value[0],
+    }
+
+
+async def test_links_in_a_circle_and_pipes_are_passed_over(gateway: Gateway) -> None:
+    put(gateway, "a.jpg", picture())
+    (gateway.photos_dir / "circle.jpg").symlink_to("circle.jpg")
+    (gateway.photos_dir / "nothing.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(gateway.photos_dir / "pipe.jpg")
+    state, failures = await run_import(gateway)
+    assert (counts(state), failures) == ((1, 1, 0, 0), [])
+
+
+async def test_a_file_that_its_owner_has_changed_is_not_shown_in_the_place_of_the_former(gateway: Gateway) -> None:
+    path = put(gateway, "a.jpg", picture(seed=1))
+    await run_import(gateway)
+    (photo_id,) = gateway.vectors.photos
+    path.write_bytes(picture(seed=2))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await gateway.stub.GetPhoto(pb.GetPhotoRequest(photo_id=photo_id)).read()
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert counts((await run_import(gateway))[0]) == (1, 1, 0, 0), "it is another photo"
+
+
+async def test_an_embedder_that_ends_its_answers_early_ends_the_import(gateway: Gateway) -> None:
+    for number in range(20):
+        put(gateway, f"{number}.jpg", picture(seed=number))
+    gateway.embedder.answers_at_most = 3
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await run_import(gateway)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_many_failures_are_told_in_messages_of_bounded_size(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.importer._MAX_FAILURES_EACH", 2)
+    for number in range(7):
+        put(gateway, f"{number}.jpg", picture(seed=number) + NO_FACE)
+    told = [state async for state in gateway.stub.ImportPhotos(pb.ImportPhotosRequest(), metadata=ADMIN)]
+    assert max(len(state.failures) for state in told) == 2
+    assert {failure.name for state in told for failure in state.failures} == {f"{number}.jpg" for number in range(7)}

@@ -124,3 +124,55 @@ def test_keys_of_ours_are_told_from_the_owners() -> None:
     assert not is_kept(Source("local", "album/kept/x.jpg"))
     assert photo_id_of("kept/notes.txt") is None
     assert photo_id_of(f"album/{photo_id}.jpg") is None
+
+
+async def test_a_failed_overwrite_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(tmp_path / "photos")
+    await store.put("kept/ab/one.jpg", b"one")
+    real = os.open
+
+    def full(path: Any, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, "full")
+        return real(path, flags, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        with pytest.raises(StorageFull):
+            await store.put("kept/ab/one.jpg", b"two")
+    assert await store.get("kept/ab/one.jpg", 100) == b"one"
+
+
+async def test_a_removal_is_made_durable_in_the_folder_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path / "photos")
+    await store.put("kept/ab/one.jpg", b"one")
+    synced: list[Path] = []
+    monkeypatch.setattr("gateway.local_store._sync_folder", synced.append)
+    await store.delete("kept/ab/one.jpg")
+    assert not (tmp_path / "photos" / "kept" / "ab").exists()
+    assert synced == [tmp_path / "photos" / "kept"]
+
+
+async def test_a_pipe_is_no_photo_and_is_not_waited_for(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "photos")
+    os.mkfifo(tmp_path / "photos" / "pipe.jpg")
+    with pytest.raises(NotFound):
+        await store.get("pipe.jpg", 100)
+
+
+async def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(tmp_path / "photos")
+    await store.put("album/one.jpg", bytes(10))
+    real = os.fstat
+
+    def grow(descriptor: int) -> os.stat_result:
+        status = real(descriptor)
+        with (tmp_path / "photos" / "album" / "one.jpg").open("ab") as file:
+            file.write(bytes(10))
+        return status
+
+    monkeypatch.setattr(os, "fstat", grow)
+    with pytest.raises(ImageTooLarge):
+        await store.get("album/one.jpg", 15)

@@ -1,6 +1,7 @@
 """Photos over HTTP: signed addresses, sizes, faces, caching, ranges; and the cache's bounds."""
 
 import io
+import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -250,6 +251,16 @@ def test_the_cache_stays_within_its_size_and_drops_the_least_lately_used(tmp_pat
     assert cache.get("photo5", "thumb") is None, "one picture does not push out all others"
     cache.put("photo0", "thumb", bytes(100))
     assert cache.total_bytes == 850
+
+
+def test_a_cache_that_somebody_else_cleans_goes_on(tmp_path: Path) -> None:
+    cache = PhotoCache(tmp_path / "cache", 1000)
+    for number in range(4):
+        cache.put(f"photo{number}", "thumb", bytes(250))
+    shutil.rmtree(tmp_path / "cache" / "photo0")
+    cache.put("photo4", "thumb", bytes(250))
+    assert cache.get("photo4", "thumb") == bytes(250)
+    assert cache.total_bytes == 1000
 
 
 def test_a_new_process_takes_the_cache_over_within_its_own_size(tmp_path: Path) -> None:

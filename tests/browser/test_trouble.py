@@ -184,6 +184,7 @@ async def test_a_newer_photo_cancels_the_search_before_it(page: Page, newton_pho
 async def test_a_photo_dropped_where_none_is_wanted_does_not_leave_the_page(page: Page, newton_photo: Path) -> None:
     await page.get_by_role("link", name="Remove a photo").click()
     await expect(page.locator("main")).to_be_focused()
+    await expect(page).to_have_title("Remove a photo · Find Your Twin")
     left_to_the_browser = await page.evaluate(
         """() => {
           const data = new DataTransfer();

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { strings } from "../strings";
 
 export type Place = "search" | "manage";
 
@@ -17,5 +18,9 @@ export function usePlace(): Place {
     window.addEventListener("hashchange", follow);
     return () => window.removeEventListener("hashchange", follow);
   }, []);
+  useEffect(() => {
+    // The title is what a history entry and a screen reader call the place.
+    document.title = place === "manage" ? `${strings.manage.title} · ${strings.name}` : strings.name;
+  }, [place]);
   return place;
 }

@@ -38,11 +38,12 @@ class Child:
             start_new_session=True,
         )
         assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        if not line.startswith(b"{"):
-            return {}
-        addresses: dict[str, str] = json.loads(line)
-        return addresses
+        async for line in self._process.stdout:
+            # A library that prints a line of its own must not be taken for a service that ended.
+            if line.startswith(b"{"):
+                addresses: dict[str, str] = json.loads(line)
+                return addresses
+        return {}
 
     def set_environment(self, changes: Mapping[str, str]) -> None:
         """Changes what the next start is given."""

@@ -36,6 +36,7 @@ from runtime.errors import StartupError
 from runtime.images.decode import ImageLimits
 from runtime.keys import load_or_create_key
 from runtime.server import ServiceContext
+from runtime.settings import split_address
 from runtime.telemetry import start_http
 
 
@@ -150,6 +151,8 @@ class GatewayService:
                 ),
                 consent=self._consent,
                 web_dir=find_web_dir(settings.web_dir),
+                bind_host=split_address(settings.gateway_http_bind)[0],
+                allowed_hosts=settings.allowed_hosts,
                 allowed_origins=settings.allowed_origins,
                 readiness=context.readiness,
             )

@@ -1,5 +1,6 @@
 """What the gateway can be told, from the environment."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,11 +11,13 @@ from pydantic_settings import NoDecode
 from runtime.images.opencv import HARD_MAX_IMAGE_PIXELS
 from runtime.settings import BindAddress, ServiceSettings
 
+_HOST = re.compile(r"[a-z0-9_.-]{1,253}")
 
-def _split_origins(value: object) -> object:
+
+def _split_list(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -25,7 +28,15 @@ def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_origins), AfterValidator(_check_origins)]
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in hosts)
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError("a host is a name without a port, several divided by commas")
+    return hosts
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list), AfterValidator(_check_origins)]
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list), AfterValidator(_check_hosts)]
 
 
 class GatewaySettings(ServiceSettings):
@@ -42,6 +53,9 @@ class GatewaySettings(ServiceSettings):
 
     # Pages of these origins may call, besides the gateway's own.
     allowed_origins: Origins = ()
+    # Names that browsers reach the gateway by, through a proxy say, besides "localhost" and every number. Without any,
+    # a gateway that other machines reach answers to every name.
+    allowed_hosts: Hosts = ()
     # The built page; found beside the package when unset.
     web_dir: Path | None = None
     photo_store: Literal["local", "drive"] = "local"

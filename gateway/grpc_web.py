@@ -4,6 +4,7 @@ Every service of that port is reachable, health and reflection included. A reque
 passed on message by message. The client's disconnect cancels the handler, and with it the call.
 """
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -29,14 +30,14 @@ from gateway.grpc_web_frames import (
 from gateway.grpc_web_metadata import Metadata, request_metadata, response_pairs, timeout_s
 from gateway.metrics import GRPC_WEB_CALLS
 from runtime.errors import Overloaded
-from runtime.logs import get_logger
 from runtime.status import to_status
 
 _BINARY: Final = frozenset({"application/grpc-web", "application/grpc-web+proto"})
 _TEXT: Final = frozenset({"application/grpc-web-text", "application/grpc-web-text+proto"})
 # base64 takes four characters for three bytes; some more for padding within.
 _TEXT_FACTOR: Final = 1.4
-_log = get_logger(__name__)
+# For one message; a client that reads at all is faster.
+_WRITE_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,9 @@ class GrpcWebProxy:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers one call. Always HTTP 200 with a gRPC status, but for what is no grpc-web at all (415)."""
         content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if content_type not in _BINARY | _TEXT:
-            return web.Response(status=415, text="grpc-web is expected: application/grpc-web+proto or -text+proto\n")
+        if content_type not in _BINARY | _TEXT or request.headers.get("Content-Encoding", "identity") != "identity":
+            text = "grpc-web is expected: application/grpc-web+proto or -text+proto, without a Content-Encoding\n"
+            return web.Response(status=415, text=text)
         # As Envoy does it: the request's type says how to read, Accept says how to answer.
         accept = request.headers.get("Accept", "").partition(";")[0].strip().lower()
         answer = _Answer(request, as_text=accept in _TEXT or (accept not in _BINARY and content_type in _TEXT))
@@ -98,14 +100,20 @@ class GrpcWebProxy:
     async def _serve(self, request: web.Request, answer: "_Answer", *, as_text: bool) -> _Status:
         metadata = request_metadata(request.headers)
         deadline_s = timeout_s(request.headers.get("grpc-timeout"), self._max_deadline_s)
-        body = await self._read(request, as_text=as_text)
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + deadline_s
+        try:
+            async with asyncio.timeout_at(end_s):
+                body = await self._read(request, as_text=as_text)
+        except TimeoutError:
+            return _Status(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the request was here")
         messages = split_frames(decode_text(body) if as_text else body)
         if any(len(message) > self._max_message_bytes for message in messages):
             raise _BodyTooLarge
         if len(messages) != 1 and _takes_one_message(request.path):
             # gRPC itself would take the first of several, and wait for one that never comes.
             raise MalformedBody(f"the method takes one message, and {len(messages)} came")
-        return await self._call(request.path, messages, metadata, deadline_s, answer)
+        return await self._call(request.path, messages, metadata, max(0.0, end_s - loop.time()), answer)
 
     async def _call(
         self, path: str, messages: list[bytes], metadata: Metadata, deadline_s: float, answer: "_Answer"
@@ -172,8 +180,16 @@ class _Answer:
         return CIMultiDict([("Content-Type", kind), ("Cache-Control", "no-store"), *pairs])
 
     async def _write(self, frame: bytes) -> None:
-        if self._response is not None:
-            await self._response.write(base64.b64encode(frame) if self._as_text else frame)
+        if self._response is None:
+            return
+        try:
+            async with asyncio.timeout(_WRITE_TIMEOUT_S):
+                await self._response.write(base64.b64encode(frame) if self._as_text else frame)
+        except TimeoutError as error:
+            # Whoever reads nothing would otherwise hold this call's place, and its work, for ever.
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ConnectionResetError("the client does not read its answer") from error
 
 
 def _takes_one_message(path: str) -> bool:

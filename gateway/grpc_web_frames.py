@@ -9,6 +9,9 @@ from typing import Final
 from urllib.parse import quote
 
 HEADER_BYTES: Final = 5
+# Of clients that stream; without a bound, a body of empty frames would keep the event loop busy for seconds.
+MAX_MESSAGES: Final = 1024
+_MAX_PADDED_RUNS: Final = 16_384
 _COMPRESSED: Final = 0x01
 _TRAILERS: Final = 0x80
 # Clients may flush at any point, so padding can stand within the body: every padded run is a whole of its own.
@@ -28,8 +31,11 @@ class CompressedFrame(ValueError):
 def decode_text(body: bytes) -> bytes:
     """Returns the bytes of a grpc-web-text body: base64, in one run or several padded ones; raises MalformedBody."""
     decoded = bytearray()
-    position = 0
+    position = run_count = 0
     while position < len(body):
+        run_count += 1
+        if run_count > _MAX_PADDED_RUNS:
+            raise MalformedBody(f"the body is base64 in more than {_MAX_PADDED_RUNS} pieces")
         match = _PADDED_RUN.match(body, position)
         run = match.group() if match is not None else b""
         if not run or len(run) % 4:
@@ -44,7 +50,7 @@ def decode_text(body: bytes) -> bytes:
 
 def split_frames(body: bytes) -> list[bytes]:
     """Returns the messages of a request's body; raises MalformedBody or CompressedFrame."""
-    messages = []
+    messages: list[bytes] = []
     position = 0
     while position < len(body):
         if position + HEADER_BYTES > len(body):
@@ -55,6 +61,8 @@ def split_frames(body: bytes) -> list[bytes]:
             raise MalformedBody("a frame is cut off")
         if flags == _COMPRESSED:
             raise CompressedFrame("compressed messages are not taken")
+        if len(messages) == MAX_MESSAGES:
+            raise MalformedBody(f"the body holds more than {MAX_MESSAGES} messages")
         if flags:
             raise MalformedBody("a frame's flags are none that a request has")
         messages.append(body[position : position + length])

@@ -22,7 +22,11 @@ def origin_kind(request: web.Request, allowed: frozenset[str]) -> str:
     origin = request.headers.get("Origin")
     if origin is None:
         return "own"
-    if urlsplit(origin.lower()).netloc == request.headers.get("Host", "").lower() != "":
+    try:
+        host = urlsplit(origin.lower()).netloc
+    except ValueError:
+        return "foreign"  # Such as "http://[", which no browser sends.
+    if host == request.headers.get("Host", "").lower() != "":
         return "own"
     return "allowed" if origin.lower() in allowed else "foreign"
 

@@ -58,7 +58,8 @@ async def start_http(app: web.Application, bind: str, setting: str) -> tuple[web
     The application's handlers are cancelled when their client disconnects. Raises StartupError, naming the setting,
     when the address cannot be had.
     """
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
+    # A body is taken as it comes: unpacked, a small one can be of any size before a handler sees it.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0, auto_decompress=False)
     await runner.setup()
     host, port = split_address(bind)
     try:

@@ -17,7 +17,14 @@ from tests.gateway.harness import Gateway, running_gateway
 
 STATS = "/twin.gateway.v1.TwinService/GetStats"
 FRIEND = "https://friend.example"
-FOREIGN = ["https://evil.example", "null", "https://friend.example.evil.example", "http://friend.example", "file://"]
+FOREIGN = [
+    "https://evil.example",
+    "null",
+    "http://[",
+    "https://friend.example.evil.example",
+    "http://friend.example",
+    "file://",
+]
 
 
 @pytest.fixture

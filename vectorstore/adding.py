@@ -77,10 +77,7 @@ class PhotoAdder:
             return
         try:
             outcomes = await self._store(batch)
-            stored = [outcome for outcome in outcomes if isinstance(outcome, PhotoRecord)]
-            if stored:
-                self._follower.wake()
-                await self._follower.wait_for(max(photo.revision for photo in stored), APPLY_TIMEOUT_S)
+            outcomes = await self._once_searchable(outcomes)
         except TwinError as error:
             outcomes = [error] * len(batch)
         except Exception as error:
@@ -97,6 +94,16 @@ class PhotoAdder:
                 waiting.answer.set_result(outcome)
             else:
                 waiting.answer.set_exception(outcome)
+
+    async def _once_searchable(self, outcomes: Sequence[PhotoRecord | Exception]) -> list[PhotoRecord | Exception]:
+        """Returns the outcomes once what is stored can be found here; those that cannot yet are told so."""
+        revisions = [outcome.revision for outcome in outcomes if isinstance(outcome, PhotoRecord)]
+        try:
+            if revisions:
+                await self._follower.wait_for(max(revisions), APPLY_TIMEOUT_S)
+        except NotReady as error:
+            return [error if isinstance(outcome, PhotoRecord) else outcome for outcome in outcomes]
+        return list(outcomes)
 
     async def _store(self, batch: Sequence[_Waiting]) -> list[PhotoRecord | Exception]:
         async with self._database.writing() as connection:

@@ -12,7 +12,7 @@ from runtime.errors import DependencyUnavailable, Overloaded, StartupError
 from runtime.logs import get_logger
 from runtime.vectors import Vector
 from vectorstore.metrics import DATABASE_UP
-from vectorstore.postgres_errors import DEPENDENCY, POSTGRES_FAILURES, is_unavailable, mapped_errors
+from vectorstore.postgres_errors import DEPENDENCY, POSTGRES_FAILURES, mapped_errors
 
 Connection = Any  # asyncpg.Connection, or the pool's proxy of one
 
@@ -66,6 +66,7 @@ class Database:
         self._pool: asyncpg.Pool[Any] | None = None
         self._is_up = True
         self._in_use: set[Connection] = set()
+        self._outside_pool: set[Connection] = set()
         self._write_turn = asyncio.Lock()
         self._waiting_writers = 0
 
@@ -101,7 +102,11 @@ class Database:
             self._pool = None
 
     async def connect(self) -> Connection:
-        """Returns a connection of its own, outside the pool, to be closed by the caller; errors come out unmapped."""
+        """Returns a connection of its own, outside the pool, to be closed by the caller; errors come out unmapped.
+
+        It ends by itself when the server is found not to answer: whoever reads from it would otherwise wait for as long
+        as the network takes to notice.
+        """
         connection: Connection = await asyncpg.connect(
             self._url, timeout=WATCH_TIMEOUT_S * 2, server_settings=_SERVER_SETTINGS
         )
@@ -110,6 +115,8 @@ class Database:
         except BaseException:
             connection.terminate()
             raise
+        self._outside_pool.add(connection)
+        connection.add_termination_listener(self._outside_pool.discard)
         return connection
 
     @contextlib.asynccontextmanager
@@ -156,7 +163,8 @@ class Database:
         finally:
             self._waiting_writers -= 1
         try:
-            async with self.reading() as connection, connection.transaction():
+            # Whatever the server's default is: a stricter level would read what was there before this writer's turn.
+            async with self.reading() as connection, connection.transaction(isolation="read_committed"):
                 yield connection
         finally:
             self._write_turn.release()
@@ -170,9 +178,8 @@ class Database:
                     if connection is None:
                         connection = await asyncpg.connect(self._url, timeout=WATCH_TIMEOUT_S)
                     await connection.execute("SELECT 1", timeout=WATCH_TIMEOUT_S)
-                except Exception as error:
-                    if not is_unavailable(error):
-                        raise
+                except POSTGRES_FAILURES:
+                    # Whatever is wrong with it: a server that cannot answer this cannot answer anything.
                     if connection is not None:
                         connection.terminate()
                         connection = None
@@ -191,7 +198,7 @@ class Database:
         DATABASE_UP.set(1 if up else 0)
         _log.warning("PostgreSQL answers again" if up else "PostgreSQL does not answer; searching goes on from memory")
         if not up:
-            for connection in list(self._in_use):
+            for connection in [*self._in_use, *self._outside_pool]:
                 # Ends the statements that wait for a server that does not answer.
                 with contextlib.suppress(*POSTGRES_FAILURES):
                     connection.terminate()

@@ -56,10 +56,8 @@ class PhotoDeleter:
             if photo is not None and may_delete:
                 (deletion,) = await _delete_rows(connection, [photo_id], "delete_photo")
                 PHOTOS_DELETED.labels("asked").inc()
-            elif photo is None and answered_before:
-                deletion = deletion_from_row(answered_before[0])
-            elif answered_before and token is not None:
-                # The id was added anew, under another token.
+            elif answered_before:
+                # Deleted before; a photo that is there was added anew since, under another token.
                 deletion = deletion_from_row(answered_before[0])
             else:
                 raise NotFound("photo")

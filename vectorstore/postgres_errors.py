@@ -12,9 +12,10 @@ import asyncpg
 from runtime.errors import DependencyUnavailable, StorageFull
 
 DEPENDENCY = "postgres"
-# Class 08: connection; 57P0x: shutting down, crashed, starting; 53300: no connection left; 25P03, 55P03 and 57014: our
-# own timeouts; 40xxx: rolled back through no fault of the statement.
-_UNAVAILABLE_STATES = ("08", "57P0", "53300", "25P03", "57014", "55P03", "40")
+# Class 08: connection; 57P0x: shutting down, crashed, starting; 53: no connection, memory or disk left; 28 and 3D000:
+# it lets us in no more, as while it is moved or its password is changed; 25006: it became a standby; 58030: its disk
+# fails; 25P03, 55P03 and 57014: our own timeouts; 40xxx: rolled back through no fault of the statement.
+_UNAVAILABLE_STATES = ("08", "57P0", "53", "28", "3D000", "25006", "58030", "25P03", "57014", "55P03", "40")
 _FULL_STATES = ("53100", "53200")
 
 
@@ -47,10 +48,10 @@ def mapped_errors() -> Iterator[None]:
     try:
         yield
     except POSTGRES_FAILURES as error:
+        state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
+        if state in _FULL_STATES:
+            raise StorageFull("the database's disk is full") from None
         if is_unavailable(error):
             raise DependencyUnavailable(DEPENDENCY) from None
-        state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
-        if state is not None and state.startswith(_FULL_STATES):
-            raise StorageFull("the database's disk is full") from None
         # "from None": the original's text may hold a row.
         raise DatabaseBug(f"{type(error).__name__} {state}") from None

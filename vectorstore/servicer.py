@@ -89,15 +89,20 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
             reader.cancel()
             while not pending.empty():
                 left = pending.get_nowait()
-                if left is not None and isinstance(left.outcome, asyncio.Future):
-                    left.outcome.cancel()
+                if left is not None:
+                    left.abandon()
 
     async def _read_photos(
         self, photos: AsyncIterator[pb.AddPhotosRequest], pending: "asyncio.Queue[_Begun | None]"
     ) -> None:
         try:
             async for request in photos:
-                await pending.put(_Begun(request.photo.photo_id, await self._begin_add(request)))
+                begun = _Begun(request.photo.photo_id, await self._begin_add(request))
+                try:
+                    await pending.put(begun)
+                except asyncio.CancelledError:
+                    begun.abandon()
+                    raise
         finally:
             await pending.put(None)
 
@@ -210,6 +215,11 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
 class _Begun:
     photo_id: str
     outcome: "asyncio.Future[PhotoRecord] | Exception"
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: a photo that is still queued is not added."""
+        if isinstance(self.outcome, asyncio.Future):
+            self.outcome.cancel()
 
 
 async def _added(begun: _Begun) -> pb.AddPhotosResponse:

@@ -7,7 +7,10 @@ MAKEFLAGS += --no-builtin-rules
 
 # Models and state live in the home folder unless TWIN_MODELS_DIR and TWIN_DATA_DIR say otherwise.
 BIN := .venv/bin
-STAMPS := .stamps
+# Each stamp lies in what it stands for, so that removing the one removes the other.
+PYTHON_READY := .venv/.ready
+NODE_READY := web/node_modules/.ready
+PAGE := web/dist/index.html
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/tsconfig.json
 
 .PHONY: help setup demo test bench check lint types contracts unit web-test browser-deps format generate lock screenshots clean
@@ -15,7 +18,7 @@ WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.ht
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-setup: $(STAMPS)/python $(STAMPS)/web models ## The virtual environment, the model pack and the page
+setup: $(PYTHON_READY) $(PAGE) models ## The virtual environment, the model pack and the page
 
 demo: setup ## Everything on this machine, with a gallery to search, until Ctrl-C
 	@exec $(BIN)/twin demo
@@ -68,25 +71,24 @@ screenshots: setup browser-deps ## The pictures in docs/images, taken from a run
 	  "$${TWIN_MODELS_DIR:-$$HOME/.cache/find-your-twin/models}/starter/photos/gauss.png"
 
 clean: ## Everything that was made here; models and state in the home folder stay
-	rm -rf .venv $(STAMPS) web/node_modules web/dist
+	rm -rf .venv web/node_modules web/dist
 
 .PHONY: models
-models: $(STAMPS)/python
+models: $(PYTHON_READY)
 	@if [ ! -e "$${TWIN_MODELS_DIR:-$$HOME/.cache/find-your-twin/models}/starter/manifest.toml" ]; then echo "Bringing the model pack …"; fi
-	@$(BIN)/twin models pull starter >$(STAMPS)/models.log 2>&1 || { cat $(STAMPS)/models.log; exit 1; }
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; $(BIN)/twin models pull starter >"$$log" 2>&1 || { cat "$$log"; exit 1; }
 
-$(STAMPS)/python: requirements.txt requirements-uv.txt pyproject.toml tools/make-venv
+$(PYTHON_READY): requirements.txt requirements-uv.txt pyproject.toml tools/make-venv
 	@echo "Installing the Python packages into .venv …"
 	@tools/make-venv
-	@mkdir -p $(STAMPS) && touch $@
+	@touch $@
 
-$(STAMPS)/npm: web/package.json web/package-lock.json
+$(NODE_READY): web/package.json web/package-lock.json
 	@command -v npm >/dev/null || { echo "Node 20.19 or later, with npm, is needed for the page."; exit 1; }
 	@echo "Installing the page's packages …"
 	@cd web && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
-	@mkdir -p $(STAMPS) && touch $@
+	@touch $@
 
-$(STAMPS)/web: $(STAMPS)/npm $(WEB_SOURCES)
+$(PAGE): $(NODE_READY) $(WEB_SOURCES)
 	@echo "Building the page …"
 	@cd web && npm run --silent build -- --logLevel warn
-	@mkdir -p $(STAMPS) && touch $@

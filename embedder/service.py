@@ -33,7 +33,10 @@ class EmbedderService:
     def register(self, server: grpc.aio.Server) -> None:
         """Adds the servicer, which answers once the model is loaded."""
         servicer = EmbedderServicer(
-            self._loaded_engine, self._open_enrolment, stream_in_flight=self._settings.embedder_stream_in_flight
+            self._loaded_engine,
+            self._open_enrolment,
+            max_streams=self._settings.embedder_max_streams,
+            stream_in_flight=self._settings.embedder_stream_in_flight,
         )
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server)
 

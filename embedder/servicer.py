@@ -11,7 +11,7 @@ from embedder.convert import to_embed_response, to_model_response, to_selection
 from embedder.engine import Engine
 from embedder.enroll import Enrolment
 from embedder.faces import AnalyzedImage, Selection
-from embedder.streams import as_finished
+from embedder.streams import StreamPlaces, as_finished
 from runtime.errors import InvalidField
 from runtime.interceptor import status_of
 
@@ -22,11 +22,17 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     """Serves once the engine is loaded; until then the interceptor answers for it."""
 
     def __init__(
-        self, engine: Callable[[], Engine], open_enrolment: Callable[[Context], Enrolment], *, stream_in_flight: int
+        self,
+        engine: Callable[[], Engine],
+        open_enrolment: Callable[[Context], Enrolment],
+        *,
+        max_streams: int,
+        stream_in_flight: int,
     ) -> None:
         """open_enrolment makes the link of one Enroll call to the vector store."""
         self._engine = engine
         self._open_enrolment = open_enrolment
+        self._streams = StreamPlaces(max_streams)
         self._stream_in_flight = stream_in_flight
 
     async def Embed(  # noqa: N802 - the stubs describe the synchronous API, and gRPC's names
@@ -58,8 +64,9 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             except Exception as error:
                 return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, error=status_of(error))
 
-        async for response in as_finished(request_iterator, answer, self._stream_in_flight):
-            yield response
+        with self._streams.take():
+            async for response in as_finished(request_iterator, answer, self._stream_in_flight):
+                yield response
 
     async def Enroll(  # noqa: N802
         self, request_iterator: AsyncIterator[embedder_pb2.EnrollRequest], context: Context
@@ -77,9 +84,10 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             except Exception as error:
                 return embedder_pb2.EnrollResponse(photo_id=request.photo.photo_id, error=status_of(error))
 
-        async with self._open_enrolment(context) as enrolment:
-            async for response in as_finished(request_iterator, answer, self._stream_in_flight):
-                yield response
+        with self._streams.take():
+            async with self._open_enrolment(context) as enrolment:
+                async for response in as_finished(request_iterator, answer, self._stream_in_flight):
+                    yield response
 
     async def GetModel(  # noqa: N802
         self, request: embedder_pb2.GetModelRequest, context: Context

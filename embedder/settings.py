@@ -28,6 +28,8 @@ class EmbedderSettings(ServiceSettings):
     embedder_threads: Annotated[int, Field(ge=0, le=1024)] = 0
     # Photos that wait beyond those; a unary call that finds the queue full is refused.
     embedder_queue_limit: Annotated[int, Field(ge=1, le=10_000)] = 32
+    # EmbedStream and Enroll calls open at once; one more is refused.
+    embedder_max_streams: Annotated[int, Field(ge=1, le=10_000)] = 64
     # Photos of one stream in work or waiting for the vector store's answer.
     embedder_stream_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16
 

@@ -1,11 +1,33 @@
 """Working on a stream: a bounded number at once, answers in the order that work finishes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from runtime.errors import Overloaded
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+_RETRY_DELAY_S: Final = 1.0
+
+
+class StreamPlaces:
+    """How many streams may be open at once: each holds whole photos in memory while they wait for their turn."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Holds a place for as long as the stream is open; raises Overloaded when there is none."""
+        if not self._free:
+            raise Overloaded(_RETRY_DELAY_S)
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 async def as_finished(

@@ -43,7 +43,7 @@ async def embedder_server(
         interceptors=[BoundaryInterceptor(readiness)],
         options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)],
     )
-    servicer = EmbedderServicer(lambda: engine, open_enrolment, stream_in_flight=in_flight)
+    servicer = EmbedderServicer(lambda: engine, open_enrolment, max_streams=64, stream_in_flight=in_flight)
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

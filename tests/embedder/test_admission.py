@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from embedder.admission import Admission, Caller
-from embedder.streams import as_finished
+from embedder.streams import StreamPlaces, as_finished
 from runtime.errors import CallerGone, DeadlineExceeded, NotReady, Overloaded
 from runtime.readiness import Readiness
 from runtime.tasks import TaskSupervisor
@@ -219,3 +219,13 @@ async def test_stream_that_is_abandoned_cancels_its_work() -> None:
         await asyncio.sleep(0)
     await answers.aclose()  # type: ignore[attr-defined]
     assert sorted(cancelled) in ([1], [1, 2])
+
+
+def test_a_stream_beyond_the_limit_is_refused_until_another_ends() -> None:
+    places = StreamPlaces(1)
+    with places.take():
+        with pytest.raises(Overloaded) as caught, places.take():
+            pass
+        assert caught.value.retry_delay_s
+    with places.take():
+        pass

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.util
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,8 +109,3 @@ def gateway_channel(stack: Stack) -> Iterator[grpc.Channel]:
     options = [("grpc.max_send_message_length", 64 * 2**20), ("grpc.max_receive_message_length", 64 * 2**20)]
     with grpc.insecure_channel(stack.addresses["gateway"], options=options) as channel:
         yield channel
-
-
-def is_ci() -> bool:
-    """True where nothing may be skipped."""
-    return os.environ.get("CI") == "true"

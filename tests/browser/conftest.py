@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, ViewportSize, async_playwright
 
-CHROMIUM = "/usr/bin/chromium"
+from tests.support.chromium import chromium
+
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -47,7 +48,7 @@ async def visit(
 ) -> AsyncIterator[Page]:
     """Opens the page, waits until it shows the gallery's size, and checks at the end that nothing went wrong unseen."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
         try:
             page = await (await browser.new_context(viewport=viewport, **context)).new_page()
             page.set_default_timeout(20_000)

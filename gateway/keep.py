@@ -2,13 +2,14 @@
 
 The order is: choose the id, store the original, enrol. An enrolment that failed for sure takes the original back at
 once. One whose outcome is not known leaves it, since a photo may have been stored that names it; the sweep finds out
-later.
+later. Unless the caller can try again, by an id of their own, such a photo is deleted: nobody could do so afterwards.
 """
 
 import asyncio
 import hashlib
 import secrets
 import uuid
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from twin.face.v1 import face_pb2
@@ -17,14 +18,15 @@ from gateway.deadlines import TimeLeft
 from gateway.embedder_client import Embedder
 from gateway.metrics import SAVES
 from gateway.orders import KeepOrder
-from gateway.outcome import may_have_happened
+from gateway.outcome import code_of, may_have_happened
 from gateway.photo_store import PhotoStore, new_key
 from gateway.pixels import rebuild
 from gateway.records import NewPhoto, Source, StoredPhoto
-from gateway.vectorstore_client import VectorStore
+from gateway.vectorstore_client import VectorStore, is_not_found
 from runtime.errors import ConsentMissing, DuplicatePhoto, TwinError
 from runtime.images.decode import ImageLimits
 from runtime.logs import get_logger
+from runtime.status import error_info, to_status
 
 _TOKEN_BYTES = 32
 _log = get_logger(__name__)
@@ -53,10 +55,14 @@ class Kept:
 class Keeper:
     """Keeps photos."""
 
-    def __init__(self, embedder: Embedder, vectors: VectorStore, store: PhotoStore, limits: KeepLimits) -> None:
+    def __init__(
+        self, embedder: Embedder, vectors: VectorStore, store: PhotoStore, threads: Executor, limits: KeepLimits
+    ) -> None:
+        """threads: where pictures are rebuilt; as many at once as it has workers, since each takes a lot of memory."""
         self._embedder = embedder
         self._vectors = vectors
         self._store = store
+        self._threads = threads
         self._limits = limits
 
     async def keep(self, order: KeepOrder, time_left: TimeLeft, *, needs_consent: bool) -> Kept:
@@ -69,20 +75,23 @@ class Keeper:
         try:
             kept = await self._keep(order, time_left)
         except TwinError as error:
-            SAVES.labels(error.reason.lower() or error.code.name.lower()).inc()
+            info = error_info(to_status(error))
+            SAVES.labels((info.reason if info is not None else code_of(error).name).lower()).inc()
             raise
         SAVES.labels("already_present" if kept.already_present else "kept").inc()
         return kept
 
     async def _keep(self, order: KeepOrder, time_left: TimeLeft) -> Kept:
-        sha256 = hashlib.sha256(order.image).digest()
+        sha256 = await asyncio.to_thread(lambda: hashlib.sha256(order.image).digest())
         if order.photo_id is not None:
             known = await self._vectors.find_photo(order.photo_id, time_left(self._limits.store_timeout_s))
             if known is not None:
                 return _already_present(known, sha256)
         photo_id = order.photo_id or str(uuid.uuid4())
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        picture = await asyncio.to_thread(rebuild, order.image, self._limits.image, self._limits.max_png_bytes)
+        picture = await asyncio.get_running_loop().run_in_executor(
+            self._threads, rebuild, order.image, self._limits.image, self._limits.max_png_bytes
+        )
         source = Source(self._store.name, new_key(photo_id, picture.suffix))
         photo = NewPhoto(
             gallery=order.gallery,
@@ -107,12 +116,22 @@ class Keeper:
         except TwinError as error:
             if not may_have_happened(error):
                 await self._take_back(source)
+            elif order.photo_id is None:
+                await self._undo(photo_id)
             raise
         if stored.source != source:
             # Another attempt with this photo_id was first; its original and its token are the ones that hold.
             await self._take_back(source)
             return _already_present(stored, sha256)
         return Kept(stored.photo_id, token, stored.faces, already_present=False)
+
+    async def _undo(self, photo_id: str) -> None:
+        """Deletes what may have been enrolled: its owner has no receipt, and knows no id to try again with."""
+        try:
+            await self._vectors.delete_photo(photo_id, "", self._limits.store_timeout_s)
+        except TwinError as error:
+            if not is_not_found(error):
+                _log.warning("a photo whose receipt was lost may be kept", reason=error.reason)
 
     async def _take_back(self, source: Source) -> None:
         try:

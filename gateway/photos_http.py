@@ -65,7 +65,7 @@ class PhotoRoute:
             raise NotFound("photo") from error
         photo = await self._vectors.find_photo(photo_id, self._store_timeout_s)
         if photo is None:
-            self._renditions.purge(photo_id)
+            await self._renditions.purge(photo_id)
             raise NotFound("photo")
         return await self._renditions.get(photo, size, _place(photo, face) if face else None)
 

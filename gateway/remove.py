@@ -51,7 +51,7 @@ class Remover:
             raise InvalidField("deletion_token", "is needed to delete a photo")
         token = deletion_token if needs_token else ""
         deletion = await self._vectors.delete_photo(photo_id, token, time_left(self._store_timeout_s))
-        self._renditions.purge(photo_id)
+        await self._renditions.purge(photo_id)
         if deletion.original_removed:
             return Removed(deletion.face_count, original_removed=True)
         try:
@@ -88,7 +88,7 @@ class Remover:
                 if len(pending) == _MAX_EACH_TIME:
                     break
         for removal in pending:
-            self._renditions.purge(removal.photo_id)
+            await self._renditions.purge(removal.photo_id)
             try:
                 await self._remove_original(removal.photo_id, removal.source, no_caller)
             except TwinError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,6 @@ from runtime.images.decode import ImageLimits, decode
 THUMB_PX: Final = 320
 LARGE_PX: Final = 1600
 _FACE_PX: Final = {"thumb": 256, "large": 640, "original": 1024}
-_WORKERS: Final = 2
 _MAX_IN_PROGRESS: Final = 64
 # Originals of ours may be larger than the upload was; the owner's files are taken as they are.
 _MAX_ORIGINAL_BYTES: Final = 256 * 2**20
@@ -35,12 +34,14 @@ class Rendition:
 class Renditions:
     """Makes pictures in threads, each once however many ask for it."""
 
-    def __init__(self, store: PhotoStore, cache: PhotoCache, *, max_pixels: int, max_png_bytes: int) -> None:
+    def __init__(
+        self, store: PhotoStore, cache: PhotoCache, threads: Executor, *, max_pixels: int, max_png_bytes: int
+    ) -> None:
         self._store = store
         self._cache = cache
         self._limits = ImageLimits(_MAX_ORIGINAL_BYTES, max_pixels)
         self._max_png_bytes = max_png_bytes
-        self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pictures")
+        self._threads = threads
         self._in_progress: dict[str, asyncio.Task[bytes]] = {}
 
     async def get(self, photo: StoredPhoto, size: str, face: FacePlace | None = None) -> Rendition:
@@ -61,16 +62,15 @@ class Renditions:
             data = await self._cached(photo, size, face, name)
         return Rendition(data, content_type_of(data), name)
 
-    def purge(self, photo_id: str) -> None:
+    async def purge(self, photo_id: str) -> None:
         """Forgets every picture of a deleted photo."""
-        self._cache.purge(photo_id)
+        await asyncio.to_thread(self._cache.purge, photo_id)
 
     async def close(self) -> None:
         """Ends what is in progress."""
         for task in self._in_progress.values():
             task.cancel()
         await asyncio.gather(*self._in_progress.values(), return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _cached(self, photo: StoredPhoto, size: str, face: FacePlace | None, name: str) -> bytes:
         data = await asyncio.get_running_loop().run_in_executor(None, self._cache.get, photo.photo_id, name)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import grpc.aio
 from aiohttp import web
@@ -39,6 +41,9 @@ from runtime.server import ServiceContext
 from runtime.settings import split_address
 from runtime.telemetry import start_http
 
+# A photo of 50 megapixels takes several hundred megabytes while it is worked on, whoever asked for it.
+_PICTURE_WORKERS: Final = 2
+
 
 def open_photo_store(settings: GatewaySettings) -> PhotoStore:
     """Returns the store that the settings name; raises StartupError."""
@@ -68,9 +73,11 @@ class GatewayService:
         admin_key = settings.admin_key.get_secret_value() if settings.admin_key is not None else None
         self._authorizer = Authorizer(read_admin_key(admin_key, settings.data_path("admin.key")))
         self._urls = PhotoUrls(load_or_create_key(settings.data_path("gateway", "url.key")), settings.photo_url_ttl_s)
+        self._threads = ThreadPoolExecutor(_PICTURE_WORKERS, thread_name_prefix="pictures")
         self._renditions = Renditions(
             self._store,
             PhotoCache(settings.data_path("gateway", "pictures"), settings.photo_cache_bytes),
+            self._threads,
             max_pixels=settings.max_image_pixels,
             max_png_bytes=settings.max_image_bytes,
         )
@@ -89,6 +96,7 @@ class GatewayService:
             self._embedder,
             self._vectors,
             self._store,
+            self._threads,
             KeepLimits(
                 image=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
                 max_png_bytes=settings.max_image_bytes,
@@ -173,6 +181,7 @@ class GatewayService:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._renditions.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*(channel.close() for channel in self._channels))
 
     def _open(self, target: str) -> grpc.aio.Channel:

@@ -1,9 +1,12 @@
 """Keeping photos: consent, receipts, retries, and nothing partial after any failure."""
 
+import asyncio
 import hashlib
 import io
+import threading
 import uuid
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +15,7 @@ from PIL import Image
 from twin.gateway.v1 import gateway_pb2 as pb
 
 from gateway.photo_store import new_key
+from gateway.pixels import Picture, rebuild
 from gateway.sweep import Sweeper
 from runtime.errors import (
     DeadlineExceeded,
@@ -22,7 +26,7 @@ from runtime.errors import (
     TwinError,
 )
 from tests.gateway.fakes import NO_FACE
-from tests.gateway.harness import ADMIN, Gateway, refusal
+from tests.gateway.harness import ADMIN, Gateway, refusal, until
 from tests.gateway.memory_store import MemoryStore
 from tests.gateway.pictures import SECRETS, picture, with_secrets
 from tests.runtime.images.images import bad_images
@@ -223,6 +227,35 @@ async def test_an_unknown_outcome_that_did_happen_keeps_its_original_and_a_retry
     gateway.embedder.script.heal()
     assert (await gateway.stub.AddPhoto(request)).already_present
     assert len(gateway.kept_files()) == 1
+
+
+async def test_a_photo_whose_receipt_is_lost_is_not_kept(gateway: Gateway) -> None:
+    gateway.embedder.script.fail_after("item", DependencyUnavailable("vectorstore"))
+    found = await gateway.stub.Search(pb.SearchRequest(image=picture(), consent=CONSENT))
+    assert found.save_error.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert gateway.vectors.photos == {}
+    await until(lambda: not gateway.vectors.removals)
+    assert gateway.kept_files() == []
+
+
+async def test_pictures_are_rebuilt_by_few_at_once(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, most = 0, 0
+    lock, enough = threading.Lock(), threading.Event()
+
+    def slow(*arguments: Any) -> Picture:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        enough.wait(0.1)
+        with lock:
+            at_once -= 1
+        return rebuild(*arguments)
+
+    monkeypatch.setattr("gateway.keep.rebuild", slow)
+    requests = [pb.AddPhotoRequest(image=picture(seed=seed), consent=CONSENT) for seed in range(8)]
+    await asyncio.gather(*(gateway.stub.AddPhoto(request) for request in requests))
+    assert 1 <= most <= 2
 
 
 async def test_the_sweep_removes_nothing_on_any_doubt(gateway: Gateway) -> None:

@@ -9,6 +9,7 @@ from gateway.consent_http import add_consent_routes
 from gateway.consent_texts import ConsentTexts
 from gateway.grpc_web import GrpcWebProxy
 from gateway.hosts import add_host_rule, host_rule
+from gateway.http_errors import add_error_rule
 from gateway.origins import add_origin_rules
 from gateway.page import add_page_routes, add_security_headers
 from gateway.photos_http import PhotoRoute
@@ -34,6 +35,7 @@ def make_http_app(parts: HttpParts) -> web.Application:
     """Returns the application; the order of the routes matters, since the page's files come last."""
     app = web.Application()
     add_security_headers(app)
+    add_error_rule(app)
     add_host_rule(app, host_rule(parts.bind_host, parts.allowed_hosts))
     add_origin_rules(app, parts.allowed_origins)
     add_probe_routes(app, parts.readiness)

@@ -11,7 +11,6 @@ from gateway.records import FacePlace, StoredPhoto
 from gateway.renditions import Rendition, Renditions
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import InvalidField, NotFound, NotReady, TwinError
-from runtime.interceptor import status_of
 from runtime.names import parse_photo_id
 from runtime.readiness import Readiness
 
@@ -52,8 +51,6 @@ class PhotoRoute:
         except TwinError as error:
             code = code_of(error).name
             return web.Response(status=_HTTP_BY_CODE.get(code, 500), text=f"{error.message}\n")
-        except Exception as error:
-            return web.Response(status=500, text=f"{status_of(error).message}\n")
         return _respond(request, rendition, min(left_s, _MAX_AGE_S))
 
     async def _find(self, photo_id: str, face: str, size: str) -> Rendition:

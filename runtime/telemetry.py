@@ -1,5 +1,6 @@
 """/metrics, /livez and /readyz, and the metrics that every service has."""
 
+import logging
 from typing import Final
 
 from aiohttp import web
@@ -16,6 +17,9 @@ RPC_SECONDS: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
 RPCS_IN_PROGRESS: Final = Gauge("twin_rpcs_in_progress", "Calls that are being served.", ("method",))
+# What aiohttp has to say of a request that is no HTTP holds its sender's address and a piece of it, keys included.
+_SILENT: Final = logging.getLogger("runtime.http")
+_SILENT.disabled = True
 READY: Final = Gauge("twin_ready", "1 while health is SERVING.")
 
 
@@ -55,11 +59,13 @@ async def start_probe_server(bind: str, readiness: Readiness) -> tuple[web.AppRu
 async def start_http(app: web.Application, bind: str, setting: str) -> tuple[web.AppRunner, str]:
     """Serves an HTTP application at a checked address; returns the runner and the actual address.
 
-    The application's handlers are cancelled when their client disconnects. Raises StartupError, naming the setting,
-    when the address cannot be had.
+    The application's handlers are cancelled when their client disconnects, and log their own failures. Raises
+    StartupError, naming the setting, when the address cannot be had.
     """
     # A body is taken as it comes: unpacked, a small one can be of any size before a handler sees it.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0, auto_decompress=False)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0, auto_decompress=False, logger=_SILENT
+    )
     await runner.setup()
     host, port = split_address(bind)
     try:

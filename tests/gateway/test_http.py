@@ -1,5 +1,6 @@
 """The HTTP port: origins, security headers, the page, the consent texts, the probes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -184,6 +185,30 @@ def test_drive_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("TWIN_PHOTO_STORE", "drive")
     with pytest.raises(StartupError, match="not in this version"):
         open_photo_store(load_settings(GatewaySettings))
+
+
+async def test_what_is_no_http_is_refused_and_not_repeated_in_the_log(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, _, port = gateway.http.rpartition(":")
+    for line in ("authorization Bearer planted-key", f"x: {'planted-key' * 2000}", "bad\0planted-key: x"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET / HTTP/1.1\r\nHost: {gateway.http}\r\n{line}\r\n\r\n".encode())
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert "planted-key" not in caplog.text
+
+
+async def test_a_bug_behind_a_page_is_told_by_an_id(
+    gateway: Gateway, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr("gateway.grpc_web.request_metadata", fail)
+    async with session.post(gateway.url + STATS, data=frame(b""), headers={"Content-Type": BINARY}) as response:
+        assert response.status == 500
+        assert (await response.text()).startswith("internal error ")
 
 
 async def test_binary_is_the_type_that_other_clients_send(gateway: Gateway, session: aiohttp.ClientSession) -> None:

@@ -5,6 +5,7 @@ handler only runs later. Without this, grpcio sends the exception's text to the 
 """
 
 import asyncio
+import contextlib
 import re
 import secrets
 import time
@@ -104,11 +105,14 @@ class BoundaryInterceptor(grpc.aio.ServerInterceptor):
                 if method in _OPEN_ENDED:
                     await self._until_drained(behaviour, request, context)
                     return
-                async for response in behaviour(request, context):
-                    yield response
+                # Closed whatever happens, so that what the handler holds is released before the call counts as ended.
+                async with contextlib.aclosing(behaviour(request, context)) as responses:
+                    async for response in responses:
+                        yield response
             except Exception as error:
                 await call.abort(error)
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, GeneratorExit):
+                # GeneratorExit: the client left while an answer was being sent.
                 call.code = grpc.StatusCode.CANCELLED
                 raise
             finally:

@@ -64,12 +64,10 @@ class Script:
             except asyncio.CancelledError:
                 self.cancelled[method].set()
                 raise
-        if method in self.before:
-            self.before[method]()
+        self.before.get(method, lambda: None)()
 
     def leave(self, method: str) -> None:
-        if method in self.after:
-            self.after[method]()
+        self.after.get(method, lambda: None)()
 
     def heal(self) -> None:
         self.before.clear()
@@ -255,8 +253,7 @@ class FakeEmbedder(em_grpc.EmbedderServiceServicer):
                 return
             self.enrolled.append(request)
             try:
-                if "item" in self.script.before:
-                    self.script.before["item"]()
+                self.script.before.get("item", lambda: None)()
                 photo = vs.Photo()
                 photo.CopyFrom(request.photo)
                 photo.photo_id = photo.photo_id or str(uuid.uuid4())

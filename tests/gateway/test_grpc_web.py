@@ -3,11 +3,9 @@
 import asyncio
 import base64
 import contextlib
-import gzip
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import grpc
@@ -21,7 +19,7 @@ from runtime.status import error_info, retry_delay_s
 from tests.gateway.envoy_proxy import running_envoy
 from tests.gateway.fakes import NO_FACE
 from tests.gateway.grpc_web_client import BINARY, TEXT, Answer, call, frame, post
-from tests.gateway.harness import ADMIN, ADMIN_KEY, Gateway, running_gateway, until
+from tests.gateway.harness import ADMIN, ADMIN_KEY, Gateway, until
 from tests.gateway.pictures import picture
 
 SERVICE = "/twin.gateway.v1.TwinService"
@@ -250,64 +248,3 @@ async def test_a_gateway_that_is_not_ready_says_when_to_come_back(ours: Web) -> 
     assert answer.code == CODE[grpc.StatusCode.UNAVAILABLE]
     assert answer.message == "waiting for the embedder"
     assert retry_delay_s(answer.status) == 1.0
-
-
-async def raw_post(gateway: Gateway, body: bytes, length: int, *lines: str) -> tuple[asyncio.StreamReader, Any]:
-    """Sends a request's head, with that Content-Length, and what of its body there is."""
-    host, _, port = gateway.http.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=2**16)
-    head = [f"POST {SERVICE}/GetPhoto HTTP/1.1", f"Host: {gateway.http}", f"Content-Type: {BINARY}", *lines]
-    writer.write("\r\n".join([*head, f"Content-Length: {length}", "", ""]).encode() + body)
-    await writer.drain()
-    return reader, writer
-
-
-async def test_a_request_that_does_not_arrive_ends_at_its_deadline(gateway: Gateway) -> None:
-    reader, writer = await raw_post(gateway, b"\x00", 100, "grpc-timeout: 200m")
-    head = await reader.readuntil(b"\r\n\r\n")
-    assert b"grpc-status: 4\r\n" in head.lower()
-    writer.close()
-
-
-async def test_a_client_that_reads_nothing_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.grpc_web._WRITE_TIMEOUT_S", 0.3)
-    async with running_gateway(tmp_path, max_concurrent_calls=1) as gateway, aiohttp.ClientSession() as session:
-        added = await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture()), metadata=ADMIN)
-        gateway.kept_files()[0].write_bytes(bytes(40 * 2**20))
-        message = frame(pb.GetPhotoRequest(photo_id=added.saved_photo.photo_id).SerializeToString())
-        reader, writer = await raw_post(gateway, message, len(message))
-        writer.transport.pause_reading()
-        await until(lambda: gateway.vectors.script.calls["GetPhoto"] == 1)
-        # The place that the call held is free again.
-        while (await call(session, f"{gateway.url}{SERVICE}/GetStats", b"")).code != 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        writer.transport.resume_reading()
-        with contextlib.suppress(ConnectionError):
-            assert len(await reader.read(-1)) < 40 * 2**20
-        writer.close()
-
-
-async def test_a_clients_wish_for_more_time_is_clamped(tmp_path: Path) -> None:
-    async with running_gateway(tmp_path, max_deadline_s=3.0) as gateway, aiohttp.ClientSession() as session:
-        request = pb.SearchRequest(image=picture()).SerializeToString()
-        for headers in ({}, {"grpc-timeout": "900S"}):
-            answer = await post(session, f"{gateway.url}{SERVICE}/Search", frame(request), headers=headers)
-            assert answer.code == 0
-            left_s = gateway.embedder.script.time_left_s["Embed"]
-            assert left_s is not None and left_s < 4
-
-
-async def test_a_packed_body_is_never_unpacked(ours: Web) -> None:
-    body = gzip.compress(frame(b""))
-    url = f"{ours.url}{SERVICE}/GetStats"
-    answer = await post(ours.session, url, body, headers={"Content-Encoding": "gzip"})
-    assert answer.http_status == 415
-
-
-async def test_the_number_of_messages_and_of_padded_runs_is_bounded(ours: Web) -> None:
-    url = f"{ours.url}/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-    answer = await post(ours.session, url, frame(b"") * 1025)
-    assert answer.code == CODE[grpc.StatusCode.INVALID_ARGUMENT]
-    answer = await post(ours.session, url, b"AA==" * 20_000, content_type=TEXT)
-    assert answer.code == CODE[grpc.StatusCode.INVALID_ARGUMENT]
-    assert "pieces" in answer.message

@@ -14,11 +14,9 @@ from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 from twin.gateway.v1 import gateway_pb2 as pb
 
-from gateway.photo_store import new_key
 from gateway.pixels import Picture, rebuild
 from gateway.sweep import Sweeper
 from runtime.errors import (
-    DeadlineExceeded,
     DependencyUnavailable,
     ModelMismatch,
     Overloaded,
@@ -27,17 +25,11 @@ from runtime.errors import (
 )
 from tests.gateway.fakes import NO_FACE
 from tests.gateway.harness import ADMIN, Gateway, refusal, until
-from tests.gateway.memory_store import MemoryStore
 from tests.gateway.pictures import SECRETS, picture, with_secrets
 from tests.runtime.images.images import bad_images
 
 CONSENT = pb.ConsentGrant(policy_version="2026-11")
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-
-
-def sweeper(gateway: Gateway) -> Sweeper:
-    service = gateway.service
-    return Sweeper(service._vectors, service._store, store_timeout_s=5, min_age_s=-1)
 
 
 async def pieces_of(gateway: Gateway, photo_id: str) -> list[pb.GetPhotoResponse]:
@@ -203,26 +195,15 @@ async def test_a_photo_without_a_face_leaves_nothing(gateway: Gateway) -> None:
     assert not list((gateway.photos_dir / "kept").iterdir())
 
 
-@pytest.mark.parametrize("step", ["item", "Enroll"])
-@pytest.mark.parametrize("error", [DependencyUnavailable("vectorstore"), DeadlineExceeded(), RuntimeError("a bug")])
-async def test_an_unknown_outcome_that_did_not_happen_is_swept_up(
-    gateway: Gateway, step: str, error: Exception
-) -> None:
-    gateway.embedder.script.fail(step, error)
-    with pytest.raises(grpc.aio.AioRpcError):
-        await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
-    assert len(gateway.kept_files()) == 1, "it may have happened"
-    assert await sweeper(gateway).sweep() == 1
-    assert gateway.kept_files() == []
-
-
 async def test_an_unknown_outcome_that_did_happen_keeps_its_original_and_a_retry_finds_it(gateway: Gateway) -> None:
     photo_id = str(uuid.uuid4())
     gateway.embedder.script.fail_after("item", DependencyUnavailable("vectorstore"))
     request = pb.AddPhotoRequest(image=picture(), consent=CONSENT, photo_id=photo_id)
     refused = (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert await refusal(gateway.stub.AddPhoto(request)) == refused
-    assert await sweeper(gateway).sweep() == 0
+    service = gateway.service
+    sweeper = Sweeper(service._vectors, service._store, store_timeout_s=5, min_age_s=-1)
+    assert await sweeper.sweep() == 0
     assert len(gateway.kept_files()) == 1
     gateway.embedder.script.heal()
     assert (await gateway.stub.AddPhoto(request)).already_present
@@ -256,47 +237,6 @@ async def test_pictures_are_rebuilt_by_few_at_once(gateway: Gateway, monkeypatch
     requests = [pb.AddPhotoRequest(image=picture(seed=seed), consent=CONSENT) for seed in range(8)]
     await asyncio.gather(*(gateway.stub.AddPhoto(request) for request in requests))
     assert 1 <= most <= 2
-
-
-async def test_the_sweep_removes_nothing_on_any_doubt(gateway: Gateway) -> None:
-    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
-    await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
-    for error in (DependencyUnavailable("postgres"), RuntimeError("a bug")):
-        gateway.vectors.script.fail("GetPhoto", error)
-        with pytest.raises(TwinError):
-            await sweeper(gateway).sweep()
-        assert len(gateway.kept_files()) == 1
-    gateway.vectors.script.heal()
-    young = Sweeper(gateway.service._vectors, gateway.service._store, store_timeout_s=5)
-    assert await young.sweep() == 0, "what is younger than an hour may still be under way"
-
-
-async def test_the_sweep_refuses_to_empty_a_store_that_the_database_does_not_know(gateway: Gateway) -> None:
-    for number in range(25):
-        await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=number), consent=CONSENT))
-    gateway.vectors.photos.clear()
-    assert await sweeper(gateway).sweep() == 0
-    assert len(gateway.kept_files()) == 25
-
-
-async def test_so_many_orphans_that_not_all_are_removed_at_once_are_still_too_many(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The limit of one sweep must not hide how many there are: with it, a store was emptied piece by piece."""
-    monkeypatch.setattr("gateway.sweep.MAX_REMOVALS", 22)
-    store = MemoryStore()
-    for _ in range(60):
-        await store.put(new_key(str(uuid.uuid4()), "jpg"), b"")
-    assert await Sweeper(gateway.service._vectors, store, store_timeout_s=5, min_age_s=-1).sweep() == 0
-    assert len(store.objects) == 60
-
-
-async def test_the_sweep_leaves_what_is_not_ours(gateway: Gateway) -> None:
-    strangers = [gateway.photos_dir / "holiday.jpg", gateway.photos_dir / "kept" / "notes.txt"]
-    for path in strangers:
-        path.write_bytes(picture())
-    assert await sweeper(gateway).sweep() == 0
-    assert all(path.exists() for path in strangers)
 
 
 async def test_a_gone_vector_store_stops_a_named_photo_before_it_is_stored(gateway: Gateway, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The sweep: originals that no photo names go, and nothing on any doubt."""
+
+import uuid
+
+import grpc
+import pytest
+from twin.gateway.v1 import gateway_pb2 as pb
+
+from gateway.photo_store import new_key
+from gateway.sweep import Sweeper
+from runtime.errors import DeadlineExceeded, DependencyUnavailable, TwinError
+from tests.gateway.harness import Gateway, refusal
+from tests.gateway.memory_store import MemoryStore
+from tests.gateway.pictures import picture
+
+CONSENT = pb.ConsentGrant(policy_version="2026-11")
+
+
+def sweeper(gateway: Gateway) -> Sweeper:
+    service = gateway.service
+    return Sweeper(service._vectors, service._store, store_timeout_s=5, min_age_s=-1)
+
+
+@pytest.mark.parametrize("step", ["item", "Enroll"])
+@pytest.mark.parametrize("error", [DependencyUnavailable("vectorstore"), DeadlineExceeded(), RuntimeError("a bug")])
+async def test_an_unknown_outcome_that_did_not_happen_is_swept_up(
+    gateway: Gateway, step: str, error: Exception
+) -> None:
+    gateway.embedder.script.fail(step, error)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
+    assert len(gateway.kept_files()) == 1, "it may have happened"
+    assert await sweeper(gateway).sweep() == 1
+    assert gateway.kept_files() == []
+
+
+async def test_the_sweep_removes_nothing_on_any_doubt(gateway: Gateway) -> None:
+    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
+    await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
+    for error in (DependencyUnavailable("postgres"), RuntimeError("a bug")):
+        gateway.vectors.script.fail("GetPhoto", error)
+        with pytest.raises(TwinError):
+            await sweeper(gateway).sweep()
+        assert len(gateway.kept_files()) == 1
+    gateway.vectors.script.heal()
+    young = Sweeper(gateway.service._vectors, gateway.service._store, store_timeout_s=5)
+    assert await young.sweep() == 0, "what is younger than an hour may still be under way"
+
+
+async def test_the_sweep_refuses_to_empty_a_store_that_the_database_does_not_know(gateway: Gateway) -> None:
+    for number in range(25):
+        await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=number), consent=CONSENT))
+    gateway.vectors.photos.clear()
+    assert await sweeper(gateway).sweep() == 0
+    assert len(gateway.kept_files()) == 25
+
+
+async def test_so_many_orphans_that_not_all_are_removed_at_once_are_still_too_many(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of one sweep must not hide how many there are: with it, a store was emptied piece by piece."""
+    monkeypatch.setattr("gateway.sweep.MAX_REMOVALS", 22)
+    store = MemoryStore()
+    for _ in range(60):
+        await store.put(new_key(str(uuid.uuid4()), "jpg"), b"")
+    assert await Sweeper(gateway.service._vectors, store, store_timeout_s=5, min_age_s=-1).sweep() == 0
+    assert len(store.objects) == 60
+
+
+async def test_the_sweep_leaves_what_is_not_ours(gateway: Gateway) -> None:
+    strangers = [gateway.photos_dir / "holiday.jpg", gateway.photos_dir / "kept" / "notes.txt"]
+    for path in strangers:
+        path.write_bytes(picture())
+    assert await sweeper(gateway).sweep() == 0
+    assert all(path.exists() for path in strangers)

@@ -1,5 +1,6 @@
 import "@fontsource-variable/bricolage-grotesque/opsz.css";
 import "./styles/base.css";
+import "./styles/buttons.css";
 import "./styles/stage.css";
 import "./styles/photos.css";
 import "./styles/forms.css";

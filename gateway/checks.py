@@ -1,10 +1,13 @@
 """What is checked of every request before a peer is called."""
 
+import re
 from dataclasses import dataclass
 
 from runtime.errors import ImageTooLarge, InvalidField, UnreadableImage
 
 MAX_TEXT_CHARACTERS = 1024
+# 256 bits in base64url take 43 characters.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,17 @@ def check_image(image: bytes, limits: Limits, field: str = "image") -> bytes:
     if len(image) > limits.max_image_bytes:
         raise ImageTooLarge(limit=limits.max_image_bytes, actual=len(image), unit="bytes", field=field)
     return image
+
+
+def check_token(token: str, photo_id: str) -> str | None:
+    """Returns a caller's own deletion token, None for none; raises InvalidField unless it can hold 256 random bits."""
+    if not token:
+        return None
+    if not photo_id:
+        raise InvalidField("deletion_token", "a token of one's own needs a photo_id of one's own")
+    if not _TOKEN.fullmatch(token):
+        raise InvalidField("deletion_token", "is 43 to 128 characters of base64url")
+    return token
 
 
 def check_text(text: str, field: str) -> str:

@@ -10,7 +10,7 @@ from twin.face.v1 import face_pb2
 from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2
 
-from gateway.checks import Limits, check_image, check_text
+from gateway.checks import Limits, check_image, check_text, check_token
 from gateway.orders import CompareOrder, Consent, FaceSelection, ImportOrder, KeepOrder, SearchOrder
 from gateway.records import Embedding, FacePlace, FoundFace, NewPhoto, Source, StoredPhoto
 from runtime.errors import InvalidField
@@ -54,6 +54,7 @@ def keep_order(request: pb.AddPhotoRequest, limits: Limits) -> KeepOrder:
         image=check_image(request.image, limits),
         faces=_selection(request, "face_index", all_faces=request.all_faces),
         photo_id=str(parse_photo_id(request.photo_id)) if request.photo_id else None,
+        deletion_token=check_token(request.deletion_token, request.photo_id),
         consent=_consent(request, limits),
         original_filename=check_text(request.original_filename, "original_filename"),
         person=check_text(request.person, "person"),

@@ -3,9 +3,11 @@
 The order is: choose the id, store the original, enrol. An enrolment that failed for sure takes the original back at
 once. One whose outcome is not known leaves it, since a photo may have been stored that names it; the sweep finds out
 later. Unless the caller can try again, by an id of their own, such a photo is deleted: nobody could do so afterwards.
+An enrolment whose caller leaves is seen through, and what nobody got a receipt for is deleted likewise.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 import uuid
@@ -64,6 +66,8 @@ class Keeper:
         self._store = store
         self._threads = threads
         self._limits = limits
+        # Bounded by the calls in progress: each can leave one behind, for as long as an enrolment may take.
+        self._undoing: set[asyncio.Task[None]] = set()
 
     async def keep(self, order: KeepOrder, time_left: TimeLeft, *, needs_consent: bool) -> Kept:
         """Keeps a photo and returns its receipt, or what is there when the caller's photo_id was kept before.
@@ -88,7 +92,7 @@ class Keeper:
             if known is not None:
                 return _already_present(known, sha256)
         photo_id = order.photo_id or str(uuid.uuid4())
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        token = order.deletion_token or secrets.token_urlsafe(_TOKEN_BYTES)
         picture = await asyncio.get_running_loop().run_in_executor(
             self._threads, rebuild, order.image, self._limits.image, self._limits.max_png_bytes
         )
@@ -111,19 +115,45 @@ class Keeper:
         )
         time_left(self._limits.enroll_timeout_s)  # Nothing is stored for a caller whose time is up.
         await self._store.put(source.key, picture.data)
+        enrolment = asyncio.create_task(
+            self._enrol(photo, time_left(self._limits.enroll_timeout_s), has_own_id=order.photo_id is not None)
+        )
         try:
-            stored = await self._embedder.enroll(photo, time_left(self._limits.enroll_timeout_s))
-        except TwinError as error:
-            if not may_have_happened(error):
-                await self._take_back(source)
-            elif order.photo_id is None:
-                await self._undo(photo_id)
+            stored = await asyncio.shield(enrolment)
+        except asyncio.CancelledError:
+            self._see_through(enrolment, undo=order.photo_id is None)
             raise
         if stored.source != source:
-            # Another attempt with this photo_id was first; its original and its token are the ones that hold.
-            await self._take_back(source)
             return _already_present(stored, sha256)
         return Kept(stored.photo_id, token, stored.faces, already_present=False)
+
+    async def _enrol(self, photo: NewPhoto, timeout_s: float, *, has_own_id: bool) -> StoredPhoto:
+        """Enrols a photo whose original is stored, and leaves nothing behind of one that is not enrolled."""
+        try:
+            stored = await self._embedder.enroll(photo, timeout_s)
+        except TwinError as error:
+            if not may_have_happened(error):
+                await self._take_back(photo.source)
+            elif not has_own_id:
+                await self._undo(photo.photo_id)
+            raise
+        if stored.source != photo.source:
+            # Another attempt with this photo_id was first; its original and its token are the ones that hold.
+            await self._take_back(photo.source)
+        return stored
+
+    def _see_through(self, enrolment: "asyncio.Task[StoredPhoto]", *, undo: bool) -> None:
+        """Waits in the background for an enrolment whose caller is gone, and deletes what nobody could delete."""
+
+        async def wait() -> None:
+            with contextlib.suppress(TwinError):  # Settled by the enrolment itself.
+                stored = await enrolment
+                if undo:
+                    await self._undo(stored.photo_id)
+
+        task = asyncio.create_task(wait())
+        self._undoing.add(task)
+        task.add_done_callback(self._undoing.discard)
 
     async def _undo(self, photo_id: str) -> None:
         """Deletes what may have been enrolled: its owner has no receipt, and knows no id to try again with."""

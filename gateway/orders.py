@@ -37,12 +37,13 @@ class SearchOrder:
 
 @dataclass(frozen=True, slots=True)
 class KeepOrder:
-    """A photo to keep. photo_id is None unless the caller chose one."""
+    """A photo to keep. photo_id and deletion_token are None unless the caller chose them."""
 
     gallery: str
     image: bytes
     faces: FaceSelection
     photo_id: str | None = None
+    deletion_token: str | None = None
     consent: Consent | None = None
     original_filename: str = ""
     person: str = ""

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
+from tests.browser.conftest import DESKTOP, visit
 from tests.browser.steps import choose, field, keep, remove, see_twin
 
 pytestmark = pytest.mark.browser
@@ -72,3 +73,32 @@ async def test_nothing_is_kept_without_agreement(page: Page, newton_photo: Path)
     await expect(page.get_by_role("button", name="Keep it")).to_be_disabled()
     await page.get_by_role("button", name="Not now").click()
     await expect(page.get_by_role("button", name="Keep my photo here")).to_be_visible()
+
+
+async def test_a_receipt_outlives_an_answer_that_was_lost(twin_page_url: str, newton_photo: Path) -> None:
+    async with visit(twin_page_url, DESKTOP, expected_errors=re.compile("ERR_FAILED")) as page:
+        lost = asyncio.Event()
+
+        async def lose_the_first(route: Route) -> None:
+            if lost.is_set():
+                await route.continue_()
+                return
+            await route.fetch()  # Kept by the service; the page never hears of it.
+            lost.set()
+            await route.abort()
+
+        await page.route(re.compile("TwinService/AddPhoto$"), lose_the_first)
+        await choose(page, newton_photo)
+        await see_twin(page)
+        await page.get_by_role("button", name="Keep my photo here").click()
+        await page.get_by_role("checkbox").check()
+        await page.get_by_role("button", name="Keep it").click()
+        await expect(page.locator(".keep").get_by_role("alert")).to_be_visible()
+        assert lost.is_set()
+
+        await page.get_by_role("button", name="Keep it").click()
+        await page.get_by_role("heading", name="This is your receipt").wait_for()
+        photo_id = await field(page, "Photo id").input_value()
+        token = await field(page, "Deletion token").input_value()
+        await remove(page, photo_id, token)
+        await expect(page.get_by_role("heading", name="Removed")).to_be_visible()

@@ -219,6 +219,43 @@ async def test_a_photo_whose_receipt_is_lost_is_not_kept(gateway: Gateway) -> No
     assert gateway.kept_files() == []
 
 
+async def test_a_search_that_is_left_while_it_saves_keeps_nothing(gateway: Gateway) -> None:
+    held = gateway.embedder.script.hold("Enroll")
+    call = gateway.stub.Search(pb.SearchRequest(image=picture(), consent=CONSENT))
+    await until(lambda: bool(gateway.kept_files()))
+    call.cancel()
+    held.set()
+    await until(lambda: bool(gateway.vectors.deleted))
+    await until(lambda: not gateway.vectors.removals)
+    assert gateway.vectors.photos == {}
+    assert gateway.kept_files() == []
+
+
+async def test_a_token_of_the_callers_own_outlives_a_lost_answer(gateway: Gateway) -> None:
+    photo_id, token = str(uuid.uuid4()), "A" * 42 + "x"
+    request = pb.AddPhotoRequest(image=picture(), consent=CONSENT, photo_id=photo_id, deletion_token=token)
+    gateway.embedder.script.fail_after("item", DependencyUnavailable("vectorstore"))
+    await refusal(gateway.stub.AddPhoto(request))
+    gateway.embedder.script.heal()
+    again = await gateway.stub.AddPhoto(request)
+    assert again.already_present and again.saved_photo.deletion_token == ""
+    deletion = pb.DeletePhotoRequest(photo_id=photo_id, deletion_token=token)
+    assert (await gateway.stub.DeletePhoto(deletion)).original_removed
+    assert gateway.kept_files() == []
+
+
+@pytest.mark.parametrize(
+    ("photo_id", "token"),
+    [(str(uuid.uuid4()), "short"), (str(uuid.uuid4()), "A" * 129), (str(uuid.uuid4()), "é" * 43), ("", "A" * 43)],
+)
+async def test_a_token_that_is_too_weak_or_without_an_id_is_refused(
+    gateway: Gateway, photo_id: str, token: str
+) -> None:
+    request = pb.AddPhotoRequest(image=picture(), consent=CONSENT, photo_id=photo_id, deletion_token=token)
+    assert await refusal(gateway.stub.AddPhoto(request)) == (INVALID, "INVALID_FIELD")
+    assert gateway.kept_files() == []
+
+
 async def test_pictures_are_rebuilt_by_few_at_once(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once, most = 0, 0
     lock, enough = threading.Lock(), threading.Event()

@@ -3,7 +3,7 @@ import type { Keep } from "../state/state";
 import { strings } from "../strings";
 import { ConsentPanel } from "./ConsentPanel";
 import { Problem } from "./Problem";
-import { LostReceipt, ReceiptPanel } from "./Receipt";
+import { ReceiptPanel } from "./Receipt";
 
 /** The offer to keep the photo, what it takes, and what comes of it. */
 export function KeepSection({ keep, canKeep }: { keep: Keep; canKeep: boolean }) {
@@ -36,8 +36,6 @@ function KeepContent({ keep }: { keep: Keep }) {
       return <ConsentPanel keep={keep} />;
     case "kept":
       return <ReceiptPanel receipt={keep.receipt} />;
-    case "receipt-lost":
-      return <LostReceipt photoId={keep.photoId} />;
     case "not-kept":
       return (
         <div class="receipt">

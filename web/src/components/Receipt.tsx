@@ -30,25 +30,6 @@ export function ReceiptPanel({ receipt }: { receipt: Receipt }) {
   );
 }
 
-/** What is left to say when the photo was kept and its receipt never arrived. */
-export function LostReceipt({ photoId }: { photoId: string }) {
-  const words = strings.receipt;
-  return (
-    <div class="receipt" role="alert">
-      <h2 id="keep-title" class="section-title" tabIndex={-1}>
-        {words.lost}
-      </h2>
-      <p>{words.lostAdvice}</p>
-      <CopyField name={words.id} value={photoId} />
-      <div class="actions">
-        <button type="button" class="button button-quiet" onClick={closeKeepPanel}>
-          {words.done}
-        </button>
-      </div>
-    </div>
-  );
-}
-
 function CopyField({ name, value }: { name: string; value: string }) {
   const words = strings.receipt;
   const [outcome, setOutcome] = useState<"copied" | "failed">();

@@ -1,7 +1,7 @@
 import { twinService } from "../api/client";
 import { fetchConsentText, type ConsentText } from "../api/consent";
 import { toProblem } from "../api/problem";
-import { newUuid } from "./uuid";
+import { newToken, newUuid } from "./receiptNumbers";
 import { countGallery } from "./gallery";
 import { page } from "./page";
 import type { Keep, KeepFor } from "./state";
@@ -29,8 +29,11 @@ export function closeKeepPanel(): void {
   show({ phase: "closed" });
 }
 
-/** One id for each photo and face, so that asking again after a lost answer cannot keep it twice. */
-let attempt = { key: "", photoId: "" };
+/**
+ * One id and one token for each photo and face. Both are made here, so that asking again after a lost answer cannot keep the
+ * photo twice, and the receipt is there whether or not the answer arrives.
+ */
+let attempt = { key: "", photoId: "", deletionToken: "" };
 
 /** Keeps the photo and the chosen face, as agreed to. */
 export async function keepPhoto(consent: ConsentText, keepFor: KeepFor): Promise<void> {
@@ -38,17 +41,18 @@ export async function keepPhoto(consent: ConsentText, keepFor: KeepFor): Promise
   if (search.phase !== "done") return;
   const { photo, chosen } = search;
   const key = `${photo.url} ${chosen}`;
-  if (attempt.key !== key) attempt = { key, photoId: newUuid() };
-  const { photoId } = attempt;
+  if (attempt.key !== key) attempt = { key, photoId: newUuid(), deletionToken: newToken() };
+  const { photoId, deletionToken } = attempt;
 
   show({ phase: "saving", consent });
   try {
-    const response = await twinService.addPhoto(
+    await twinService.addPhoto(
       {
         image: photo.bytes,
         originalFilename: photo.name,
         faceIndex: chosen,
         photoId,
+        deletionToken,
         consent: {
           policyVersion: consent.version,
           ...(keepFor !== "forever" && { timeToLive: { seconds: BigInt(keepFor * SECONDS_PER_DAY), nanos: 0 } }),
@@ -56,17 +60,9 @@ export async function keepPhoto(consent: ConsentText, keepFor: KeepFor): Promise
       },
       { timeoutMs: KEEP_TIMEOUT_MS },
     );
-    attempt = { key: "", photoId: "" };
+    attempt = { key: "", photoId: "", deletionToken: "" };
     void countGallery();
-    const saved = response.savedPhoto;
-    if (saved?.deletionToken) {
-      show({
-        phase: "kept",
-        receipt: { photoName: photo.name, photoId: saved.photoId, deletionToken: saved.deletionToken },
-      });
-    } else {
-      show({ phase: "receipt-lost", photoId: saved?.photoId || photoId });
-    }
+    show({ phase: "kept", receipt: { photoName: photo.name, photoId, deletionToken } });
   } catch (thrown) {
     const problem = toProblem(thrown);
     const same = page.get().search === search;

@@ -50,8 +50,6 @@ export type Keep =
   | { phase: "open"; consent?: ConsentText; problem?: Problem }
   | { phase: "saving"; consent: ConsentText }
   | { phase: "kept"; receipt: Receipt }
-  /** It was kept, and the answer with its token was lost on the way. */
-  | { phase: "receipt-lost"; photoId: string }
   /** It failed after its owner went on to another face or photo. */
   | { phase: "not-kept"; photoName: string; problem: Problem };
 

@@ -210,8 +210,6 @@ export const en = {
     file: (name: string, id: string, token: string, address: string) =>
       `Find Your Twin: receipt for a kept photo\n\nPhoto: ${name}\nPhoto id: ${id}\nDeletion token: ${token}\n\nRemove the photo at ${address}\n`,
     done: "I have saved it",
-    lost: "Your photo was kept, but the receipt was lost on the way",
-    lostAdvice: "Its token cannot be shown again. Give this id to whoever runs the service to have it removed.",
   },
 
   manage: {

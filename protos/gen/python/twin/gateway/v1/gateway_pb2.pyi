@@ -402,6 +402,7 @@ class AddPhotoRequest(_message.Message):
     ALL_FACES_FIELD_NUMBER: _builtins.int
     FACE_INDEX_FIELD_NUMBER: _builtins.int
     PERSONS_FIELD_NUMBER: _builtins.int
+    DELETION_TOKEN_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     image: _builtins.bytes
     original_filename: _builtins.str
@@ -413,6 +414,10 @@ class AddPhotoRequest(_message.Message):
     """Keeps every face, not the primary one alone."""
     face_index: _builtins.int
     """Keeps this face only, overriding `all_faces`."""
+    deletion_token: _builtins.str
+    """The caller's own deletion token, so that the receipt outlives a lost answer: 43 to 128 characters of base64url, made of
+    256 random bits or more. Made by the service when empty; needs photo_id.
+    """
     @_builtins.property
     def consent(self) -> Global___ConsentGrant:
         """Required of callers who are not admin."""
@@ -434,10 +439,11 @@ class AddPhotoRequest(_message.Message):
         all_faces: _builtins.bool = ...,
         face_index: _builtins.int | None = ...,
         persons: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
+        deletion_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "consent", b"consent", "face_index", b"face_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "all_faces", b"all_faces", "collection", b"collection", "consent", b"consent", "face_index", b"face_index", "gallery", b"gallery", "image", b"image", "original_filename", b"original_filename", "person", b"person", "persons", b"persons", "photo_id", b"photo_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "all_faces", b"all_faces", "collection", b"collection", "consent", b"consent", "deletion_token", b"deletion_token", "face_index", b"face_index", "gallery", b"gallery", "image", b"image", "original_filename", b"original_filename", "person", b"person", "persons", b"persons", "photo_id", b"photo_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__face_index: _TypeAlias = _typing.Literal["face_index"]  # noqa: Y015
     _WhichOneofArgType__face_index: _TypeAlias = _typing.Literal["_face_index", b"_face_index"]  # noqa: Y015

@@ -7,6 +7,7 @@ already is answered as such, before any work is done on it.
 import asyncio
 import contextlib
 import hashlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ from runtime.status import error_info, retry_delay_s, status_from_rpc_error
 # Photos under way at once: enough to keep the embedder busy while others travel.
 _WORKERS: Final = 6
 _CALL_TIMEOUT_S: Final = 60.0
-# How often one photo is tried while the service is busy or away: with the delays below, for about five minutes.
-_MAX_TRIES: Final = 40
+# How long one photo is tried while the service says that it is busy or away.
+_PATIENCE_S: Final = 300.0
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 8.0
 # What passes by itself when one waits.
@@ -193,17 +194,18 @@ class _Import:
             all_faces=options.all_faces,
         )
         delay_s = _FIRST_DELAY_S
-        for tries_left in reversed(range(_MAX_TRIES)):
+        give_up_s = time.monotonic() + _PATIENCE_S
+        while True:
             try:
                 return await stub.AddPhoto(
                     request, timeout=_CALL_TIMEOUT_S, metadata=self._settings.admin_metadata(), wait_for_ready=False
                 )
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _PASSING or not tries_left:
+                wait_s = max(delay_s, retry_delay_s(status_from_rpc_error(error)) or 0)
+                if error.code() not in _PASSING or time.monotonic() + wait_s > give_up_s:
                     raise
-                await asyncio.sleep(max(delay_s, retry_delay_s(status_from_rpc_error(error)) or 0))
+            await asyncio.sleep(wait_s)
             delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
-        raise AssertionError("the last try either answers or raises")
 
 
 def _is_the_photos_fault(error: grpc.RpcError) -> bool:

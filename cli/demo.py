@@ -41,7 +41,7 @@ def demo(settings: ClientSettings) -> int:
         console.print("  Drop a photo on the page. Ctrl-C stops everything.")
         console.print()
 
-    return asyncio.run(Supervisor(settings).run(when_ready))
+    return asyncio.run(Supervisor(settings).run(when_ready, when_stopping=lambda: console.print("Stopping …")))
 
 
 def check(settings: ClientSettings) -> int:

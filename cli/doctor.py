@@ -28,19 +28,20 @@ _HEALTH_TIMEOUT_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. ``remedy`` is empty when nothing is to be done."""
+    """One thing looked at. ``remedy`` is empty when nothing is to be done; ``idle`` marks what is fine as it is."""
 
     what: str
     ok: bool
     detail: str
     remedy: str = ""
+    idle: bool = False
 
 
 def doctor(settings: ClientSettings, console: Console) -> int:
     """Prints every finding; returns 1 when something keeps the services from running."""
     findings = list(_findings(settings))
     for finding in findings:
-        mark = ("✓", "green") if finding.ok else ("✗", "red")
+        mark = ("·", "dim") if finding.idle else ("✓", "green") if finding.ok else ("✗", "red")
         console.print(Text.assemble(mark, f" {finding.what}: {finding.detail}"), soft_wrap=True)
         if finding.remedy:
             console.print(f"    → {finding.remedy}", soft_wrap=True, highlight=False)
@@ -124,7 +125,7 @@ async def _service(name: str, target: str) -> Finding:
     if _is_taken(target):
         remedy = f"set TWIN_{name.upper()}_BIND to another address"
         return Finding(name, False, f"something else listens at {target}", remedy)
-    return Finding(name, True, f"not running ({target}); `twin serve all` starts it")
+    return Finding(name, True, f"not running ({target}); `twin serve all` starts it", idle=True)
 
 
 def _is_taken(target: str) -> bool:

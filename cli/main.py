@@ -78,6 +78,12 @@ def _search(chosen: argparse.Namespace, settings: ClientSettings, console: Conso
     return search(options, settings, console)
 
 
+def _delete(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.delete import delete
+
+    return delete(chosen.photo_ids, settings, console)
+
+
 def _compare(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
     from cli.search import compare
 
@@ -135,7 +141,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("service", choices=("embedder", "vectorstore", "gateway", "all"))
     serve.set_defaults(run=_serve)
 
-    importing = commands.add_parser("import", help="add every photo of a folder to a gallery; run it again to go on")
+    importing = commands.add_parser(
+        "import",
+        help="add every photo of a folder to a gallery; run it again to go on",
+        description="Adds every photo under a folder (.jpg, .jpeg, .jpe, .png, .webp; hidden files, and folders that are"
+        " links, are left out). Exit code 0: every photo is in the gallery; 1: some were skipped, and the report says why.",
+    )
     importing.add_argument("source", metavar="FOLDER")
     importing.add_argument("--gallery", default=DEFAULT_GALLERY, help="made when there is none of that name")
     importing.add_argument("--collection", default="", help="free text that is shown with each match")
@@ -147,21 +158,36 @@ def _parser() -> argparse.ArgumentParser:
     importing.set_defaults(run=_import)
 
     search = commands.add_parser("search", help="who looks most like the person in a photo")
-    search.add_argument("photo", type=Path)
-    search.add_argument("--gallery", default=DEFAULT_GALLERY)
-    search.add_argument("--limit", type=_int32, default=15)
-    search.add_argument("--mode", choices=("lookalike", "same-person", "nearest"), default="lookalike")
+    search.add_argument("photo", type=Path, help="a JPEG, PNG or WebP file")
+    search.add_argument("--gallery", default=DEFAULT_GALLERY, help="the gallery to search (default: %(default)s)")
+    search.add_argument("--limit", type=_int32, default=15, help="matches at most, 1 to 100 (default: %(default)s)")
+    search.add_argument(
+        "--mode",
+        choices=("lookalike", "same-person", "nearest"),
+        default="lookalike",
+        help="other people, one match each; photos of the same person; or faces as they come (default: %(default)s)",
+    )
     which = search.add_mutually_exclusive_group()
     which.add_argument("--face", type=_int32, metavar="N", help="the face to search for, counted from 0, largest first")
     which.add_argument("--all-faces", action="store_true", help="search for every face of the photo")
-    search.add_argument("--min-similarity", type=float, metavar="COSINE")
+    search.add_argument(
+        "--min-similarity", type=float, metavar="COSINE", help="leave out whoever is less alike, -1 to 1"
+    )
     search.add_argument("--json", action="store_true", help="the whole answer, as JSON")
     search.set_defaults(run=_search)
 
-    compare = commands.add_parser("compare", help="how alike the faces of two photos are")
-    compare.add_argument("first", type=Path)
-    compare.add_argument("second", type=Path)
+    compare = commands.add_parser(
+        "compare",
+        help="how alike two photos' primary faces are",
+        description="Compares the primary face of each photo.",
+    )
+    compare.add_argument("first", type=Path, help="a JPEG, PNG or WebP file")
+    compare.add_argument("second", type=Path, help="another one")
     compare.set_defaults(run=_compare)
+
+    delete = commands.add_parser("delete", help="remove photos everywhere, as whoever runs the service")
+    delete.add_argument("photo_ids", nargs="+", metavar="PHOTO_ID")
+    delete.set_defaults(run=_delete)
 
     models = commands.add_parser("models", help="the model packs").add_subparsers(required=True, metavar="ACTION")
     models.add_parser("list", help="every pack, with its state and licence").set_defaults(run=_models_list)

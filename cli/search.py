@@ -1,5 +1,6 @@
 """``twin search`` and ``twin compare``: a table in the terminal."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,9 +65,10 @@ def search(options: SearchOptions, settings: ClientSettings, console: Console) -
 
 def _print_result(result: gateway_pb2.FaceResult, face_count: int, console: Console) -> None:
     if not result.twins and not result.yourself:
-        console.print(f"Face {result.face_index} of {face_count}: nobody in the gallery is alike enough.")
+        console.print(f"Face {result.face_index}: the gallery holds nobody who is alike enough.")
         return
-    table = Table(title=f"Twins of face {result.face_index} of {face_count}", title_justify="left")
+    which = "" if face_count == 1 else f" of face {result.face_index} (faces 0 to {face_count - 1}, the largest first)"
+    table = Table(title=f"Twins{which}", title_justify="left")
     for heading, right in (("", True), ("alike", True), ("cosine", True), ("closer than", True), ("who", False)):
         table.add_column(heading, justify="right" if right else "left")
     table.add_column("collection")
@@ -82,7 +84,8 @@ def _cells(match: vectorstore_pb2.Match) -> tuple[str, ...]:
     return (
         f"{similarity.percent:.0f} %",
         f"{similarity.cosine:.3f}",
-        f"{similarity.percentile * 100:.1f} %",
+        # Rounded down, as on the page: nobody is closer than everybody.
+        f"{math.floor(similarity.percentile * 1000) / 10:.1f} %",
         _printable(match.person) or f"photo {match.photo_id}",
         _printable(match.collection),
     )

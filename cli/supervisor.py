@@ -47,10 +47,15 @@ class Supervisor:
         self._served = False
         self._stop = asyncio.Event()
 
-    async def run(self, when_ready: Callable[[dict[str, str]], Awaitable[None]]) -> int:
+    async def run(
+        self,
+        when_ready: Callable[[dict[str, str]], Awaitable[None]],
+        when_stopping: Callable[[], None] = lambda: None,
+    ) -> int:
         """Starts everything, calls ``when_ready`` with the addresses, and serves until SIGINT or SIGTERM.
 
-        Returns the exit code: 0 after a signal, 1 when a service could not start.
+        ``when_stopping`` is called as soon as a signal came. Returns the exit code: 0 after a signal, 1 when a service
+        could not start.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -70,6 +75,8 @@ class Supervisor:
                     ready.result()
                 return 0
             finally:
+                if self._stop.is_set():
+                    when_stopping()
                 for task in (ready, stop, *keepers):
                     task.cancel()
                 for name in reversed(ORDER):

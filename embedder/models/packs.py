@@ -50,7 +50,7 @@ class LicenseNotAccepted(StartupError):
     """A pack's licence must be accepted before it is pulled; license_text holds it."""
 
     def __init__(self, pack: str, license_text: str) -> None:
-        super().__init__(f"{pack} is pulled only once its licence is accepted: {license_text}")
+        super().__init__(f"{pack} is pulled only once its licence is accepted, with --accept-license: {license_text}")
         self.license_text = license_text
 
 

@@ -99,4 +99,4 @@ def read_header(data: bytes, check_size: Callable[[int, int], None]) -> ImageHea
         return ImageHeader(kind, webp.width, webp.height, webp.orientation, has_alpha=webp.has_alpha)
     if kind == "empty":
         raise UnreadableImage("the image is empty", detected_type=kind)
-    raise UnreadableImage(f"this is no JPEG, PNG or WebP image but {kind}", detected_type=kind)
+    raise UnreadableImage(f"JPEG, PNG and WebP images are read; this is something else ({kind})", detected_type=kind)

@@ -144,8 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     importing = commands.add_parser(
         "import",
         help="add every photo of a folder to a gallery; run it again to go on",
-        description="Adds every photo under a folder (.jpg, .jpeg, .jpe, .png, .webp; hidden files, and folders that are"
-        " links, are left out). Exit code 0: every photo is in the gallery; 1: some were skipped, and the report says why.",
+        description="Adds every photo under a folder (.jpg, .jpeg, .jpe, .png, .webp; hidden files, and folders that"
+        " are links, are left out). Exit code 0: every photo is in the gallery; 1: some were skipped, and the report"
+        " says why.",
     )
     importing.add_argument("source", metavar="FOLDER")
     importing.add_argument("--gallery", default=DEFAULT_GALLERY, help="made when there is none of that name")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from runtime import logs
 from runtime.errors import DuplicatePhoto, NotFound, NotReady, TwinError
 from vectorstore import change_log
+from vectorstore.byte_budget import ByteBudget
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import Database
 from vectorstore.follower import Follower
@@ -22,6 +23,7 @@ from vectorstore.rows_sql import FACE_COLUMNS, PHOTO_COLUMNS, SHOWN_FACES_SQL, f
 MAX_BATCH_PHOTOS: Final = 256
 MAX_BATCH_BYTES: Final = 8 * 2**20
 MAX_WAITING_PHOTOS: Final = 1024
+MAX_WAITING_BYTES: Final = 64 * 2**20
 # How long a committed photo may take to become searchable here before its caller is told to ask again.
 APPLY_TIMEOUT_S: Final = 10.0
 
@@ -45,11 +47,18 @@ class PhotoAdder:
         self._database = database
         self._follower = follower
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING_PHOTOS)
+        self._waiting_bytes = ByteBudget(MAX_WAITING_BYTES)
 
     async def submit(self, photo: PhotoRecord, gallery: GalleryRecord) -> "asyncio.Future[PhotoRecord]":
         """Queues a photo, waiting while the queue is full; the future holds the photo as stored, or why it is not."""
         answer: asyncio.Future[PhotoRecord] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Waiting(photo, gallery, logs.request_id.get(), answer))
+        waiting = _Waiting(photo, gallery, logs.request_id.get(), answer)
+        await self._waiting_bytes.take(waiting.byte_count)
+        try:
+            await self._queue.put(waiting)
+        except asyncio.CancelledError:
+            await self._waiting_bytes.give_back(waiting.byte_count)
+            raise
         return answer
 
     async def run(self) -> None:
@@ -64,6 +73,7 @@ class PhotoAdder:
                     batch.append(self._queue.get_nowait())
                     byte_count += batch[-1].byte_count
                 await self._commit(batch)
+                await self._waiting_bytes.give_back(byte_count)
         finally:
             while not self._queue.empty():
                 batch.append(self._queue.get_nowait())

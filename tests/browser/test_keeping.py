@@ -42,7 +42,9 @@ async def test_a_kept_photo_is_found_until_its_receipt_removes_it(page: Page, ne
         await page.get_by_role("button", name="Keep my photo here").click()
         await page.get_by_role("checkbox").check()
         await page.get_by_role("button", name="Keep it").click()
-        await expect(page.get_by_text("This photo is already in the gallery")).to_be_visible()
+        problem = page.get_by_role("alert").filter(has_text="This photo is already in the gallery")
+        await expect(problem).to_be_in_viewport(ratio=1)
+        await expect(page.get_by_role("button", name="Keep it")).to_be_focused()
     finally:
         await remove(page, photo_id, token)
         await expect(page.get_by_role("heading", name="Removed")).to_be_visible()
@@ -65,12 +67,44 @@ async def test_an_incomplete_id_is_not_a_mystery(page: Page) -> None:
     await expect(page.get_by_role("alert")).to_contain_text(re.compile("not complete|No photo has this id"))
 
 
+async def test_a_problem_with_a_removal_is_brought_into_view(page: Page) -> None:
+    await page.set_viewport_size({"width": 640, "height": 420})
+    await page.get_by_role("link", name="Remove a photo").click()
+    await field(page, "Photo id").fill("00000000-0000-4000-8000-000000000000")
+    await field(page, "Deletion token").fill("x" * 43)
+    # From the keyboard, with nothing scrolled: the message would be below the fold.
+    await page.evaluate("scrollTo(0, 0)")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert").filter(has_text="No photo has this id")).to_be_in_viewport(ratio=1)
+
+
+async def test_a_receipt_is_seen_whole_on_a_phone(phone: Page, newton_photo: Path) -> None:
+    await phone.locator("input[type=file]").first.set_input_files(newton_photo)
+    await see_twin(phone)
+    photo_id, token = await keep(phone)
+    try:
+        for name in ("Photo id", "Deletion token"):
+            hidden_px = await field(phone, name).evaluate(
+                "one => Math.max(one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight)"
+            )
+            assert hidden_px <= 0, f"{hidden_px} px of {name} are hidden"
+        await expect(phone.get_by_role("button", name="Copy deletion token")).to_be_visible()
+    finally:
+        await remove(phone, photo_id, token)
+        await expect(phone.get_by_role("heading", name="Removed")).to_be_visible()
+
+
 async def test_nothing_is_kept_without_agreement(page: Page, newton_photo: Path) -> None:
     await choose(page, newton_photo)
     await see_twin(page)
     await page.get_by_role("button", name="Keep my photo here").click()
     await expect(page.locator(".consent-text")).to_contain_text("biometric")
-    await expect(page.get_by_role("button", name="Keep it")).to_be_disabled()
+    confirm = page.get_by_role("button", name="Keep it")
+    await expect(confirm).to_be_disabled()
+    # Readers and keyboards still reach it, so that pressing it must do nothing.
+    await confirm.press("Enter")
+    await expect(confirm).to_be_disabled()
+    await expect(page.locator(".consent-text")).to_be_visible()
     await page.get_by_role("button", name="Not now").click()
     await expect(page.get_by_role("button", name="Keep my photo here")).to_be_visible()
 

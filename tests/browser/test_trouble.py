@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.conftest import DESKTOP, visit
 from tests.browser.steps import choose, choose_bytes, hand_over, see_twin
-from tests.support.photos import huge_header_png, no_face_jpeg
+from tests.support.photos import converted, huge_header_png, no_face_jpeg
 
 pytestmark = pytest.mark.browser
 
@@ -32,6 +33,13 @@ async def test_text_that_is_named_like_a_photo_is_refused_before_it_is_sent(page
     assert not [url for url in sent if url.endswith("/Search")]
 
 
+@pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "AVIF"])
+async def test_a_picture_of_a_kind_that_is_not_read_is_named(page: Page, newton_photo: Path, form: str) -> None:
+    await choose_bytes(page, f"me.{form.lower()}", converted(newton_photo, form))
+    await expect(page.get_by_role("heading", name=f"{form} pictures cannot be read")).to_be_visible()
+    await expect(page.locator(".words").get_by_text("JPEG, PNG and WebP photos work")).to_be_visible()
+
+
 async def test_a_damaged_photo_is_named_as_unreadable(page: Page) -> None:
     await choose_bytes(page, "cut.jpg", no_face_jpeg()[:300])
     await expect(page.get_by_role("heading", name="This photo cannot be read")).to_be_visible()
@@ -40,6 +48,7 @@ async def test_a_damaged_photo_is_named_as_unreadable(page: Page) -> None:
 async def test_a_photo_of_too_many_pixels_is_named_as_too_large(page: Page) -> None:
     await choose_bytes(page, "huge.png", huge_header_png())
     await expect(page.get_by_role("heading", name="This photo is too large")).to_be_visible()
+    await expect(page.locator(".words").get_by_text(re.compile(r"up to \d+\smegapixels work"))).to_be_visible()
 
 
 async def test_an_heic_photo_is_explained(page: Page) -> None:
@@ -60,19 +69,32 @@ async def test_a_dropped_link_is_refused_with_a_reason(page: Page) -> None:
 
 
 def _not_ready() -> bytes:
-    """Returns a grpc-web body that holds trailers alone: UNAVAILABLE, NOT_READY, come back in half a second."""
+    """Returns a refusal: UNAVAILABLE, NOT_READY, come back in half a second."""
+    retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=500_000_000))
+    return _refusal(14, "NOT_READY", retry)
+
+
+def _refusal(code: int, reason: str, *more: Message) -> bytes:
+    """Returns a grpc-web body that holds trailers alone: the status, with the reason and what else it details."""
     details: list[any_pb2.Any] = []
-    for detail in (
-        error_details_pb2.ErrorInfo(reason="NOT_READY", domain="twin"),
-        error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=500_000_000)),
-    ):
+    for detail in (error_details_pb2.ErrorInfo(reason=reason, domain="twin"), *more):
         packed = any_pb2.Any()
         packed.Pack(detail)
         details.append(packed)
-    status = status_pb2.Status(code=14, message="loading", details=details).SerializeToString()
+    status = status_pb2.Status(code=code, message="words", details=details).SerializeToString()
     encoded = base64.b64encode(status).decode().rstrip("=")
-    trailers = f"grpc-status: 14\r\ngrpc-message: loading\r\ngrpc-status-details-bin: {encoded}\r\n".encode()
+    trailers = f"grpc-status: {code}\r\ngrpc-message: words\r\ngrpc-status-details-bin: {encoded}\r\n".encode()
     return b"\x80" + len(trailers).to_bytes(4, "big") + trailers
+
+
+async def test_a_search_in_a_gallery_that_is_gone_does_not_speak_of_receipts(page: Page, newton_photo: Path) -> None:
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=200, content_type="application/grpc-web+proto", body=_refusal(5, "NOT_FOUND"))
+
+    await page.route(re.compile("TwinService/Search$"), refuse)
+    await choose(page, newton_photo)
+    await expect(page.get_by_role("heading", name="The gallery was not found")).to_be_visible()
+    await expect(page.locator(".words")).not_to_contain_text("token")
 
 
 async def test_a_starting_service_is_waited_for(page: Page, newton_photo: Path) -> None:

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
 import { describe, expect, test } from "vitest";
 import { UnusableFile } from "../photo/prepare";
-import { passesByItself, toProblem } from "./problem";
+import { passesByItself, toProblem, toRemovalProblem } from "./problem";
 
 const failure = (code: Code, reason: string, domain = "twin") =>
   new ConnectError("words", code, undefined, [{ desc: ErrorInfoSchema, value: { reason, domain } }]);
@@ -46,12 +46,40 @@ describe("toProblem", () => {
     expect(toProblem(new UnusableFile("heic"), true)).toEqual({ kind: "heic" });
   });
 
+  test("a picture of a kind that is not read is named", () => {
+    expect(toProblem(new UnusableFile("unread-format", "gif"), true)).toEqual({ kind: "unread-format", format: "gif" });
+  });
+
+  test("the limit that the service names is kept", () => {
+    const metadata = { limit: "50000000", actual: "900000000", unit: "pixels" };
+    const thrown = new ConnectError("words", Code.InvalidArgument, undefined, [
+      { desc: ErrorInfoSchema, value: { reason: "IMAGE_TOO_LARGE", domain: "twin", metadata } },
+    ]);
+    expect(toProblem(thrown, true)).toEqual({ kind: "too-large", limit: { amount: 50_000_000, unit: "pixels" } });
+  });
+
+  test("a refusal by the transport, which names no limit, has the usual one", () => {
+    const thrown = new ConnectError("message too large", Code.ResourceExhausted);
+    expect(toProblem(thrown, true)).toEqual({ kind: "too-large", limit: { amount: 20 * 2 ** 20, unit: "bytes" } });
+  });
+
   test("a bug shows the service's own words, which hold its reference", () => {
     expect(toProblem(new ConnectError("error 7f3a", Code.Internal), true)).toEqual({
       kind: "unexpected",
       detail: "error 7f3a",
     });
   });
+});
+
+test("only a removal blames what was copied from the receipt", () => {
+  const unknown = failure(Code.NotFound, "NOT_FOUND");
+  const malformed = failure(Code.InvalidArgument, "INVALID_FIELD");
+  expect([unknown, malformed].map((thrown) => toProblem(thrown, true).kind)).toEqual(["not-found", "malformed"]);
+  expect([unknown, malformed].map((thrown) => toRemovalProblem(thrown, true))).toEqual([
+    { kind: "receipt-unknown" },
+    { kind: "receipt-incomplete" },
+  ]);
+  expect(toRemovalProblem(failure(Code.Unavailable, "NOT_READY"), true).kind).toBe("starting");
 });
 
 test("only what passes by itself is waited out", () => {

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
+import type { UnreadFormat } from "../photo/format";
 import { UnusableFile } from "../photo/prepare";
 
 /** What went wrong, as far as a visitor can do something different about it. */
@@ -8,6 +9,7 @@ export type ProblemKind =
   | "unreadable"
   | "too-large"
   | "heic"
+  | "unread-format"
   | "not-a-photo"
   | "empty"
   | "link-dropped"
@@ -20,10 +22,22 @@ export type ProblemKind =
   | "not-found"
   | "consent"
   | "malformed"
+  | "receipt-unknown"
+  | "receipt-incomplete"
   | "unexpected";
+
+/** The most that the service takes of one photo. */
+export interface SizeLimit {
+  amount: number;
+  unit: "bytes" | "pixels";
+}
 
 export interface Problem {
   kind: ProblemKind;
+  /** For "unread-format": what the file is. */
+  format?: UnreadFormat;
+  /** For "too-large": what would not have been. */
+  limit?: SizeLimit;
   /** How long the service asks callers to wait, ms. */
   retryAfterMs?: number;
   /** The service's own words, for problems that have none here. */
@@ -53,23 +67,42 @@ const KIND_BY_CODE: Readonly<Partial<Record<Code, ProblemKind>>> = {
   [Code.NotFound]: "not-found",
 };
 
+/** For a refusal that does not name its limit: the service's own, where nothing else was set. */
+const USUAL_LIMIT: SizeLimit = { amount: 20 * 2 ** 20, unit: "bytes" };
+
 /** Turns whatever a call threw into a problem. */
 export function toProblem(thrown: unknown, online: boolean = navigator.onLine): Problem {
-  if (thrown instanceof UnusableFile) return { kind: thrown.why };
+  if (thrown instanceof UnusableFile) return { kind: thrown.why, ...(thrown.format && { format: thrown.format }) };
   // fetch throws TypeError when no answer came at all.
   if (thrown instanceof TypeError) return { kind: online ? "unreachable" : "offline" };
   if (thrown instanceof DOMException && thrown.name === "TimeoutError") return { kind: "unreachable" };
   if (!(thrown instanceof ConnectError)) return { kind: "unexpected", detail: String(thrown) };
   if (thrown.cause instanceof TypeError) return { kind: online ? "unreachable" : "offline" };
 
-  const reason = thrown.findDetails(ErrorInfoSchema).find((info) => info.domain === "twin")?.reason ?? "";
-  const kind = KIND_BY_REASON[reason] ?? KIND_BY_CODE[thrown.code] ?? "unexpected";
+  const info = thrown.findDetails(ErrorInfoSchema).find((info) => info.domain === "twin");
+  const kind = KIND_BY_REASON[info?.reason ?? ""] ?? KIND_BY_CODE[thrown.code] ?? "unexpected";
   const delay = thrown.findDetails(RetryInfoSchema)[0]?.retryDelay;
   return {
     kind,
+    ...(kind === "too-large" && { limit: limitIn(info?.metadata) ?? USUAL_LIMIT }),
     ...(delay && { retryAfterMs: Number(delay.seconds) * 1000 + delay.nanos / 1e6 }),
     ...((kind === "unexpected" || kind === "malformed") && { detail: thrown.rawMessage }),
   };
+}
+
+/** The same for a removal: what was asked for is what a receipt names. */
+export function toRemovalProblem(thrown: unknown, online: boolean = navigator.onLine): Problem {
+  const problem = toProblem(thrown, online);
+  if (problem.kind === "not-found") return { kind: "receipt-unknown" };
+  if (problem.kind === "malformed") return { kind: "receipt-incomplete" };
+  return problem;
+}
+
+function limitIn(metadata: Readonly<Record<string, string>> = {}): SizeLimit | undefined {
+  const amount = Number(metadata["limit"]);
+  const unit = metadata["unit"];
+  if (!(amount > 0) || (unit !== "bytes" && unit !== "pixels")) return undefined;
+  return { amount, unit };
 }
 
 /** True for problems that pass by themselves, so that waiting and asking again helps. */

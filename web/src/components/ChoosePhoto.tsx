@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
+import { CHOOSABLE_TYPES } from "../photo/format";
 import { searchWithFile } from "../state/searching";
 
 interface Props {
@@ -7,8 +8,6 @@ interface Props {
   label?: string;
   children: ComponentChildren;
 }
-
-const ACCEPTED = "image/jpeg,image/png,image/webp,image/heic,image/heif";
 
 /** A button that opens the device's own photo chooser. */
 export function ChoosePhoto({ class: className, label, children }: Props) {
@@ -25,7 +24,7 @@ export function ChoosePhoto({ class: className, label, children }: Props) {
       <button type="button" class={className} aria-label={label} onClick={() => input.current?.click()}>
         {children}
       </button>
-      <input ref={input} type="file" accept={ACCEPTED} hidden onChange={take} />
+      <input ref={input} type="file" accept={CHOOSABLE_TYPES} hidden onChange={take} />
     </>
   );
 }

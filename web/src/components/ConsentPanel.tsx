@@ -22,7 +22,6 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
       <h2 id="keep-title" class="section-title" tabIndex={-1}>
         {strings.keep.title}
       </h2>
-      {keep.phase === "open" && keep.problem && <Problem problem={keep.problem} />}
       {!consent && !(keep.phase === "open" && keep.problem) && <p role="status">{strings.keep.loading}</p>}
       {consent && (
         <>
@@ -50,9 +49,10 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
           </label>
         </>
       )}
+      {keep.phase === "open" && keep.problem && <Problem problem={keep.problem} reveal />}
       <div class="actions">
         {consent && (
-          <button type="submit" class="button button-main" disabled={!agreed} aria-disabled={saving}>
+          <button type="submit" class="button button-main" aria-disabled={!agreed || saving}>
             {saving ? strings.keep.saving : strings.keep.confirm}
           </button>
         )}

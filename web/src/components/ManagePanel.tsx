@@ -39,9 +39,9 @@ function RemoveForm({ removal }: { removal: Removal }) {
       <p class="lead">{words.lead}</p>
       <Field name={words.id} value={photoId} set={setPhotoId} />
       <Field name={words.token} value={token} set={setToken} />
-      {removal.phase === "failed" && <Problem problem={removal.problem} />}
+      {removal.phase === "failed" && <Problem problem={removal.problem} reveal />}
       <div class="actions">
-        <button type="submit" class="button button-main" disabled={!filled} aria-disabled={removing}>
+        <button type="submit" class="button button-main" aria-disabled={!filled || removing}>
           {removing ? words.removing : words.remove}
         </button>
       </div>

@@ -33,7 +33,7 @@ export function ReceiptPanel({ receipt }: { receipt: Receipt }) {
 function CopyField({ name, value }: { name: string; value: string }) {
   const words = strings.receipt;
   const [outcome, setOutcome] = useState<"copied" | "failed">();
-  const field = useRef<HTMLInputElement>(null);
+  const field = useRef<HTMLTextAreaElement>(null);
   const copy = async () => {
     field.current?.select();
     try {
@@ -48,10 +48,11 @@ function CopyField({ name, value }: { name: string; value: string }) {
     <div class="copy-field">
       <label>
         <span class="field-name">{name}</span>
-        <input
+        <textarea
           ref={field}
           class="field mono"
           readOnly
+          rows={2}
           value={value}
           onFocus={(event) => event.currentTarget.select()}
         />

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isAccepted, sniffFormat } from "./format";
+import { CHOOSABLE_TYPES, isAccepted, sniffFormat, type PhotoFormat } from "./format";
 
 const bytes = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 
@@ -10,7 +10,13 @@ test.each([
   ["\x00\x00\x00\x18ftypheic", "heic"],
   ["\x00\x00\x00\x18ftypmif1", "heic"],
   ["\x00\x00\x00\x18ftypisom", "other"],
-  ["GIF89a", "other"],
+  ["\x00\x00\x00\x20ftypavif", "avif"],
+  ["GIF89a\x01\x00", "gif"],
+  ["GIF87a\x01\x00", "gif"],
+  ["BM\x46\x00\x00\x00\x00\x00\x00\x00\x36\x00", "bmp"],
+  ["II*\x00\x08\x00\x00\x00", "tiff"],
+  ["MM\x00*\x00\x00\x00\x08", "tiff"],
+  ["BMW is a car", "other"],
   ["hello, I am a JPEG", "other"],
   ["", "other"],
 ])("%j is %s", (signature, format) => {
@@ -18,11 +24,12 @@ test.each([
 });
 
 test("only what the service reads is accepted", () => {
-  expect(["jpeg", "png", "webp", "heic", "other"].map((format) => isAccepted(format as "jpeg"))).toEqual([
-    true,
-    true,
-    true,
-    false,
-    false,
-  ]);
+  const formats = ["jpeg", "png", "webp", "heic", "gif", "bmp", "tiff", "avif", "other"] as const;
+  expect(formats.filter(isAccepted)).toEqual(["jpeg", "png", "webp"]);
+});
+
+test("the file chooser offers what is accepted, and HEIC", () => {
+  const offered = CHOOSABLE_TYPES.split(",").map((type) => type.replace("image/", ""));
+  expect(offered.filter((format) => !isAccepted(format as PhotoFormat))).toEqual(["heic", "heif"]);
+  expect(offered).toHaveLength(5);
 });

@@ -1,4 +1,4 @@
-import { isAccepted, sniffFormat } from "./format";
+import { isAccepted, sniffFormat, type UnreadFormat } from "./format";
 import { planScale, type Size } from "./scale";
 
 /** A photo that is ready to be sent and shown. */
@@ -12,7 +12,11 @@ export interface PreparedPhoto {
 
 /** Why a file cannot be searched with, found before anything is sent. */
 export class UnusableFile extends Error {
-  constructor(readonly why: "heic" | "not-a-photo" | "empty" | "unreadable") {
+  constructor(
+    readonly why: "heic" | "unread-format" | "not-a-photo" | "empty" | "unreadable",
+    /** What it is, for an unread format. */
+    readonly format?: UnreadFormat,
+  ) {
     super(why);
   }
 }
@@ -27,6 +31,7 @@ export async function preparePhoto(file: File): Promise<PreparedPhoto> {
   // The signature first: what is no photo may be a film of many gigabytes.
   const format = sniffFormat(await read(file.slice(0, SIGNATURE_BYTES)));
   if (format === "other") throw new UnusableFile("not-a-photo");
+  if (format !== "heic" && !isAccepted(format)) throw new UnusableFile("unread-format", format);
 
   const scaled = await redraw(file, !isAccepted(format));
   // Only some browsers can decode HEIC, and the service cannot.

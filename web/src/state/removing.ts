@@ -1,5 +1,5 @@
 import { twinService } from "../api/client";
-import { toProblem } from "../api/problem";
+import { toRemovalProblem } from "../api/problem";
 import { countGallery } from "./gallery";
 import { closeKeepPanel } from "./keeping";
 import { page } from "./page";
@@ -19,7 +19,7 @@ export async function removePhoto(photoId: string, deletionToken: string): Promi
     if (keep.phase === "kept" && keep.receipt.photoId === photoId) closeKeepPanel();
     void countGallery();
   } catch (thrown) {
-    show({ phase: "failed", problem: toProblem(thrown) });
+    show({ phase: "failed", problem: toRemovalProblem(thrown) });
   }
 }
 

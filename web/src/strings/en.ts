@@ -1,6 +1,6 @@
 import type { Problem, ProblemKind } from "../api/problem";
 import type { KeepFor } from "../state/state";
-import { countOf, PERCENT_SIGN, percentOf, shareOf } from "./numbers";
+import { countOf, PERCENT_SIGN, percentOf, shareOf, sizeOf } from "./numbers";
 
 const LANGUAGE = "en";
 const faces = (count: number) => `${countOf(count, LANGUAGE)} ${count === 1 ? "face" : "faces"}`;
@@ -23,9 +23,13 @@ const problems: Record<ProblemKind, { title: string; advice: string }> = {
     title: "This browser cannot open HEIC photos",
     advice: "Save it as a JPEG first. On an iPhone: Settings, Camera, Formats, Most Compatible.",
   },
+  "unread-format": {
+    title: "This kind of picture cannot be read",
+    advice: "JPEG, PNG and WebP photos work. Save it as one of these, and try again.",
+  },
   "not-a-photo": {
     title: "This is not a photo",
-    advice: "JPEG, PNG and WebP files work.",
+    advice: "JPEG, PNG and WebP photos work.",
   },
   empty: {
     title: "This file is empty",
@@ -60,6 +64,10 @@ const problems: Record<ProblemKind, { title: string; advice: string }> = {
     advice: "The same file is kept only once. If you kept it earlier, the receipt you got then still removes it.",
   },
   "not-found": {
+    title: "The gallery was not found",
+    advice: "It may have been closed. Whoever runs this service can tell you more.",
+  },
+  "receipt-unknown": {
     title: "No photo has this id and token",
     advice: "Check that both were copied whole. A photo that was removed, or has run out, is not found either.",
   },
@@ -68,6 +76,10 @@ const problems: Record<ProblemKind, { title: string; advice: string }> = {
     advice: "Close this panel, open it again and tick the box once more.",
   },
   malformed: {
+    title: "The service did not accept this",
+    advice: "Load this page anew, and try again. If it happens again, tell whoever runs this service.",
+  },
+  "receipt-incomplete": {
     title: "Something here is not complete",
     advice: "Copy the id and the token whole from the receipt, with nothing before or after them.",
   },
@@ -84,6 +96,14 @@ const settled: Partial<typeof problems> = {
   unreachable: { title: "The service does not answer", advice: "It may be restarting. Try again in a moment." },
   offline: { title: "You are offline", advice: "Try again when your connection is back." },
 };
+
+/** The same, with what is known of this file. */
+function wordsFor({ kind, format, limit }: Problem): { title: string; advice: string } {
+  const { title, advice } = problems[kind];
+  if (format) return { title: `${format.toUpperCase()} pictures cannot be read`, advice };
+  if (limit) return { title, advice: `Photos of up to ${sizeOf(limit, LANGUAGE)} work. ${advice}` };
+  return { title, advice };
+}
 
 /** The page in English. Another language is another file of this shape. */
 export const en = {
@@ -234,9 +254,9 @@ export const en = {
   viewer: { close: "Close", photoOf: (person: string) => (person ? `The photo of ${person}` : "The photo") },
 
   /** For a problem that is being waited out. */
-  waiting: (problem: Problem) => problems[problem.kind],
+  waiting: (problem: Problem) => wordsFor(problem),
   /** For a problem that is left to the visitor. */
-  problem: (problem: Problem) => settled[problem.kind] ?? problems[problem.kind],
+  problem: (problem: Problem) => settled[problem.kind] ?? wordsFor(problem),
 };
 
 export type Strings = typeof en;

@@ -31,6 +31,22 @@ test("every problem says what it is and what to do", () => {
   }
 });
 
+test("a picture that is not read is called by its name, and told what works", () => {
+  const { title, advice } = en.problem({ kind: "unread-format", format: "gif" });
+  expect(title).toBe("GIF pictures cannot be read");
+  expect(advice).toMatch(/^JPEG, PNG and WebP photos work/);
+});
+
+test.each([
+  [{ amount: 20 * 2 ** 20, unit: "bytes" }, "20\u00a0MiB"],
+  [{ amount: 1.99 * 2 ** 20, unit: "bytes" }, "1.9\u00a0MiB"],
+  [{ amount: 2 ** 19, unit: "bytes" }, "512\u00a0KiB"],
+  [{ amount: 50_000_000, unit: "pixels" }, "50\u00a0megapixels"],
+  [{ amount: 640_000, unit: "pixels" }, "640,000\u00a0pixels"],
+] as const)("a photo over %j is told of %s", (limit, words) => {
+  expect(en.problem({ kind: "too-large", limit }).advice).toContain(`up to ${words} work`);
+});
+
 test("only a search that waits promises to go on by itself", () => {
   for (const kind of ["starting", "overloaded", "unreachable", "offline"] as const) {
     expect(en.problem({ kind }).advice).toMatch(/^(It may be restarting. )?Try again/);

@@ -4,7 +4,7 @@ import asyncio
 
 
 class ByteBudget:
-    """Takes and gives back bytes. What is larger than the whole budget gets in alone, so that nothing waits for good."""
+    """Takes and gives back bytes. What is larger than the whole budget gets in alone: nothing waits for ever."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

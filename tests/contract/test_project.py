@@ -58,7 +58,9 @@ def test_python_packages_are_pinned_by_hash_and_no_address_is_named(name: str) -
 
 
 def test_node_packages_are_pinned_by_hash_and_no_address_is_named() -> None:
-    packages = json.loads((ROOT / "web" / "package-lock.json").read_text())["packages"]
+    text = (ROOT / "web" / "package-lock.json").read_text()
+    assert "://" not in text
+    packages = json.loads(text)["packages"]
     for name, entry in packages.items():
         assert "resolved" not in entry, name
         assert not name or entry.get("link") or entry["integrity"].startswith("sha512-"), name

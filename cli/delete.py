@@ -8,6 +8,7 @@ from rich.console import Console
 from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 
 from cli.errors import CommandError, in_words
+from cli.gateway_channel import gateway_channel
 from cli.settings import ClientSettings
 from runtime.names import parse_photo_id
 
@@ -18,7 +19,7 @@ def delete(photo_ids: Sequence[str], settings: ClientSettings, console: Console)
     """Deletes each photo and prints what became of it; returns 0. Raises CommandError at the first that fails."""
     wanted = [str(parse_photo_id(photo_id)) for photo_id in photo_ids]
     target = settings.target("gateway")
-    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with gateway_channel(settings) as channel:
         stub = gateway_pb2_grpc.TwinServiceStub(channel)
         for photo_id in wanted:
             request = gateway_pb2.DeletePhotoRequest(photo_id=photo_id)

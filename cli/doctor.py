@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Final
 
 import grpc
-import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 from rich.text import Text
 
 from cli.settings import ClientSettings
 from embedder.models import PackState, list_packs
+from runtime.channels import open_channel
 from runtime.settings import split_address
 
 _LEAST_FREE_BYTES: Final = 2**30
@@ -115,7 +115,7 @@ async def _services(settings: ClientSettings) -> list[Finding]:
 
 async def _service(name: str, target: str) -> Finding:
     """A service that is not running is no fault; one that runs and does not serve, or a port that another holds, is."""
-    async with grpc.aio.insecure_channel(target) as channel:
+    async with open_channel(target) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         with contextlib.suppress(grpc.RpcError):
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_S)

@@ -13,6 +13,7 @@ from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from twin.vectorstore.v1 import vectorstore_pb2
 
 from cli.errors import CommandError, in_words
+from cli.gateway_channel import gateway_channel
 from cli.photo_file import read_named_photo, sendable
 from cli.settings import ClientSettings
 
@@ -50,7 +51,7 @@ def search(options: SearchOptions, settings: ClientSettings, console: Console) -
         min_similarity=options.min_similarity,
         original_filename=sendable(options.photo.name),
     )
-    with _channel(settings) as channel:
+    with gateway_channel(settings) as channel:
         try:
             answer = gateway_pb2_grpc.TwinServiceStub(channel).Search(request, timeout=_TIMEOUT_S)
         except grpc.RpcError as error:
@@ -99,7 +100,7 @@ def _printable(text: str) -> str:
 def compare(first: Path, second: Path, settings: ClientSettings, console: Console) -> int:
     """Prints how alike the faces of two photos are; returns 0. Raises CommandError."""
     request = gateway_pb2.CompareRequest(first_image=read_named_photo(first), second_image=read_named_photo(second))
-    with _channel(settings) as channel:
+    with gateway_channel(settings) as channel:
         try:
             answer = gateway_pb2_grpc.TwinServiceStub(channel).Compare(request, timeout=_TIMEOUT_S)
         except grpc.RpcError as error:
@@ -112,13 +113,3 @@ def compare(first: Path, second: Path, settings: ClientSettings, console: Consol
     table.add_row(f"{answer.similarity.percent:.0f} %", f"{answer.similarity.cosine:.3f}", verdict)
     console.print(table)
     return 0
-
-
-def _channel(settings: ClientSettings) -> grpc.Channel:
-    limit = settings.max_message_bytes
-    options = [
-        ("grpc.max_send_message_length", limit),
-        ("grpc.max_receive_message_length", limit),
-        ("grpc.enable_http_proxy", 0),
-    ]
-    return grpc.insecure_channel(settings.target("gateway"), options=options)

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import grpc
-import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.child import Child
 from cli.errors import CommandError
 from cli.settings import ClientSettings
+from runtime.channels import open_channel
 from runtime.settings import split_address
 
 # Every service after the ones that it dials; ended in the opposite order.
@@ -133,7 +133,7 @@ class Supervisor:
 async def wait_until_serving(address: str, *, timeout_s: float) -> None:
     """Polls a service's health until it is SERVING; raises CommandError after the timeout."""
     give_up_s = time.monotonic() + timeout_s
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with open_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() < give_up_s:
             with contextlib.suppress(grpc.RpcError):

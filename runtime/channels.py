@@ -16,8 +16,12 @@ from runtime.status import from_rpc_error
 # A call whose caller has less than this left cannot be finished in time.
 _LEAST_USEFUL_S = 0.001
 
+# The services never go through a proxy of the environment, which would take loopback addresses for its own.
+LOCAL_OPTIONS = (("grpc.enable_http_proxy", 0),)
+_DEFAULT_MESSAGE_BYTES = 4 * 2**20
 
-def open_channel(target: str, *, max_message_bytes: int) -> grpc.aio.Channel:
+
+def open_channel(target: str, *, max_message_bytes: int = _DEFAULT_MESSAGE_BYTES) -> grpc.aio.Channel:
     """Returns a channel that spreads calls over every address behind the target and notices a peer that is gone."""
     options = [
         ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
@@ -28,8 +32,7 @@ def open_channel(target: str, *, max_message_bytes: int) -> grpc.aio.Channel:
         # A restarted peer is found again within a second.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
-        # The services of one machine never go through a proxy of the environment.
-        ("grpc.enable_http_proxy", 0),
+        *LOCAL_OPTIONS,
     ]
     return grpc.aio.insecure_channel(target, options=options)
 

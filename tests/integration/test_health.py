@@ -19,7 +19,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as vs
 from twin.vectorstore.v1 import vectorstore_pb2_grpc as vs_grpc
 
 from runtime.status import error_info, status_from_rpc_error
-from tests.support.stack import STOP_TIMEOUT_S, TWIN
+from tests.support.stack import STOP_TIMEOUT_S, TWIN, Stack
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -92,3 +92,13 @@ def test_a_gateway_is_not_serving_until_both_of_its_peers_are(data_dir: Path, mo
             service("gateway", data_dir, TWIN_EMBEDDER_TARGET=embedder, TWIN_VECTORSTORE_TARGET=vectorstore)
         )
         assert first_statuses(address, "gateway", 2) == [NOT_SERVING, SERVING]
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_local_services(data_dir: Path, models_dir: Path) -> None:
+    stack = Stack(data_dir, http_proxy="http://127.0.0.1:1", grpc_proxy="http://127.0.0.1:1", no_proxy="", NO_PROXY="")
+    stack.start()
+    try:
+        answer = stack.twin("doctor")
+    finally:
+        stack.stop()
+    assert answer.stdout.count("SERVING") == 3

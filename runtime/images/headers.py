@@ -35,7 +35,9 @@ _TEXT_PROBE_BYTES: Final = 1024
 class ImageHeader:
     """What the header promises. width and height are pixels as stored, before the orientation is applied.
 
-    kind is "jpeg", "png" or "webp"; orientation is EXIF's, 1 to 8.
+    kind is "jpeg", "png" or "webp"; orientation is EXIF's, 1 to 8. components is how many samples of so many bits a
+    pixel has, a palette's colors looked up; progressive is a JPEG in passes or an interlaced PNG, of which a decoder
+    holds the whole before the first row is done.
     """
 
     kind: str
@@ -43,6 +45,9 @@ class ImageHeader:
     height: int
     orientation: int
     has_alpha: bool
+    components: int
+    bits: int
+    progressive: bool
 
 
 def detect_type(data: bytes) -> str:
@@ -90,13 +95,18 @@ def read_header(data: bytes, check_size: Callable[[int, int], None]) -> ImageHea
     kind = detect_type(data)
     if kind == "jpeg":
         jpeg = jpeg_header.read(data, check_size)
-        return ImageHeader(kind, jpeg.width, jpeg.height, jpeg.orientation, has_alpha=False)
+        return ImageHeader(
+            kind, jpeg.width, jpeg.height, jpeg.orientation, False, jpeg.components, jpeg.bits, jpeg.progressive
+        )
     if kind == "png":
         png = png_header.read(data, check_size)
-        return ImageHeader(kind, png.width, png.height, png.orientation, has_alpha=png.has_alpha)
+        return ImageHeader(
+            kind, png.width, png.height, png.orientation, png.has_alpha, png.components, png.bits, png.interlaced
+        )
     if kind == "webp":
         webp = webp_header.read(data, check_size)
-        return ImageHeader(kind, webp.width, webp.height, webp.orientation, has_alpha=webp.has_alpha)
+        components = 4 if webp.has_alpha else 3
+        return ImageHeader(kind, webp.width, webp.height, webp.orientation, webp.has_alpha, components, 8, False)
     if kind == "empty":
         raise UnreadableImage("the image is empty", detected_type=kind)
     raise UnreadableImage(f"JPEG, PNG and WebP images are read; this is something else ({kind})", detected_type=kind)

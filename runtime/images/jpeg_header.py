@@ -1,8 +1,8 @@
-"""Size, orientation and wholeness of a JPEG, from its markers (ITU-T T.81, annex B)."""
+"""Size, samples, orientation and wholeness of a JPEG, from its markers (ITU-T T.81, annex B)."""
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +10,20 @@ from runtime.errors import UnreadableImage
 from runtime.images.exif import UPRIGHT, read_orientation
 
 SIGNATURE: Final = b"\xff\xd8\xff"
+MAX_SCANS: Final = 100
+"""More than any encoder writes (libjpeg's own script has 10). A scan may be a few bytes, and costs a walk over the
+whole image: a small file could keep a decoder busy for minutes."""
 
 _END_OF_IMAGE: Final = 0xD9
 _START_OF_SCAN: Final = 0xDA
 _APP1: Final = 0xE1
 _FRAME_MARKERS: Final = frozenset(set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC})
+_PROGRESSIVE_FRAME: Final = 0xC2
+# Baseline, extended and progressive, all Huffman-coded. Lossless and hierarchical frames no decoder here reads;
+# arithmetic coding is read by some builds of libjpeg, but by no browser, and is many times slower.
+_READ_FRAMES: Final = frozenset({0xC0, 0xC1, _PROGRESSIVE_FRAME})
+_COMPONENT_COUNTS: Final = frozenset({1, 3, 4})
+_SAMPLE_BITS: Final = 8
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _EXIF_PREFIX: Final = b"Exif\x00\x00"
 # Within coded data a 0xFF is stuffed with 0x00 or is a restart marker; any other follower is the next segment.
@@ -23,53 +32,92 @@ _NEXT_SEGMENT: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """Stored size in pixels, and the EXIF orientation, 1 to 8."""
+    """Stored size in pixels, what a pixel consists of, and the EXIF orientation, 1 to 8."""
 
     width: int
     height: int
     orientation: int
+    components: int
+    bits: int
+    progressive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    width: int
+    height: int
+    components: int
+    bits: int
+    progressive: bool
 
 
 def read(data: bytes, check_size: Callable[[int, int], None]) -> JpegHeader:
     """Walks every segment to the end of the image; check_size(width, height) is called as soon as the size is known.
 
-    Raises UnreadableImage when a segment is malformed, the frame has no size, or the data stop before the end marker:
-    libjpeg would fill what is missing with grey and call it a photo.
+    Raises UnreadableImage when a segment is malformed, the frame is of a kind that is not read or has no size, the
+    scans are too many, or the data stop before the end marker: libjpeg would fill what is missing with grey and call
+    it a photo.
     """
-    size: tuple[int, int] | None = None
-    orientation = UPRIGHT
+    frame: _Frame | None = None
+    orientation, scans = UPRIGHT, 0
+    for marker, body in _segments(data):
+        if marker in _FRAME_MARKERS:
+            if frame is not None:
+                raise _malformed("it holds two frames")
+            frame = _read_frame(marker, body, check_size)
+        elif marker == _START_OF_SCAN:
+            scans += 1
+            if frame is None:
+                raise _malformed("pixels come before its frame header")
+            if scans > MAX_SCANS:
+                raise UnreadableImage(f"the JPEG has more than {MAX_SCANS} scans", detected_type="jpeg")
+        elif marker == _APP1 and orientation == UPRIGHT and bytes(body[: len(_EXIF_PREFIX)]) == _EXIF_PREFIX:
+            orientation = read_orientation(bytes(body[len(_EXIF_PREFIX) :]))
+    if frame is None or not scans:
+        raise UnreadableImage("the JPEG holds no picture", detected_type="jpeg")
+    return JpegHeader(frame.width, frame.height, orientation, frame.components, frame.bits, frame.progressive)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Yields the marker and the body of every segment before the end-of-image marker, which must be there."""
     position = 2
     while True:
         marker, position = _next_marker(data, position)
         if marker == _END_OF_IMAGE:
-            break
+            return
         if marker in _BARE_MARKERS:
             continue
         if position + 2 > len(data):
             raise _truncated()
         (length,) = struct.unpack_from(">H", data, position)
         if length < 2:
-            raise UnreadableImage("the JPEG is malformed: a segment has no length", detected_type="jpeg")
-        if position + length > len(data):
-            raise _truncated()
-        body = position + 2
-        if marker in _FRAME_MARKERS and size is None:
-            if length < 8:
-                raise UnreadableImage("the JPEG is malformed: its frame header is cut", detected_type="jpeg")
-            height, width = struct.unpack_from(">HH", data, body + 1)
-            size = (width, height)
-            check_size(width, height)
-        elif marker == _APP1 and orientation == UPRIGHT and data.startswith(_EXIF_PREFIX, body):
-            orientation = read_orientation(data[body + len(_EXIF_PREFIX) : position + length])
+            raise _malformed("a segment has no length")
+        # A cut segment is handed out too: a size that is over the limit is a better answer than "cut off".
+        yield marker, memoryview(data)[position + 2 : position + length]
         position += length
+        if position > len(data):
+            raise _truncated()
         if marker == _START_OF_SCAN:
             found = _NEXT_SEGMENT.search(data, position)
             if found is None:
                 raise _truncated()
             position = found.start()
-    if size is None or 0 in size:
+
+
+def _read_frame(marker: int, body: memoryview, check_size: Callable[[int, int], None]) -> _Frame:
+    if marker not in _READ_FRAMES:
+        raise UnreadableImage("the JPEG is lossless, hierarchical or arithmetic-coded", detected_type="jpeg")
+    if len(body) < 6:
+        raise _malformed("its frame header is cut")
+    bits, height, width, components = struct.unpack_from(">BHHB", body)
+    if 0 in (width, height):
         raise UnreadableImage("the JPEG names no size", detected_type="jpeg")
-    return JpegHeader(*size, orientation)
+    check_size(width, height)
+    if bits != _SAMPLE_BITS:
+        raise UnreadableImage(f"the JPEG has {bits} bits a sample; 8 are read", detected_type="jpeg")
+    if components not in _COMPONENT_COUNTS or len(body) != 6 + 3 * components:
+        raise _malformed("its frame header names no colors that are known")
+    return _Frame(width, height, components, bits, marker == _PROGRESSIVE_FRAME)
 
 
 def _next_marker(data: bytes, position: int) -> tuple[int, int]:
@@ -77,12 +125,16 @@ def _next_marker(data: bytes, position: int) -> tuple[int, int]:
     if position + 2 > len(data):
         raise _truncated()
     if data[position] != 0xFF:
-        raise UnreadableImage("the JPEG is malformed: a marker is missing", detected_type="jpeg")
+        raise _malformed("a marker is missing")
     while position < len(data) and data[position] == 0xFF:
         position += 1
     if position >= len(data):
         raise _truncated()
     return data[position], position + 1
+
+
+def _malformed(what: str) -> UnreadableImage:
+    return UnreadableImage(f"the JPEG is malformed: {what}", detected_type="jpeg")
 
 
 def _truncated() -> UnreadableImage:

@@ -34,7 +34,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> WebpHeader:
     (riff_length,) = struct.unpack_from("<I", data, 4)
     end = 8 + riff_length
     size: tuple[int, int] | None = None
-    orientation, has_alpha = UPRIGHT, False
+    orientation, has_alpha, is_checked = UPRIGHT, False, False
     position = 12
     for _ in range(_MAX_CHUNKS):
         if position + 8 > end:
@@ -54,7 +54,8 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> WebpHeader:
                 size = _lossy_size(body)
             case b"EXIF":
                 orientation = read_orientation(body.removeprefix(_EXIF_PREFIX))
-        if size is not None and position == 12:
+        if size is not None and not is_checked:
+            is_checked = True
             check_size(*size)
         if position + 8 + length > min(end, len(data)):
             raise _unreadable("is cut off before its end")

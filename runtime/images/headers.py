@@ -36,8 +36,8 @@ class ImageHeader:
     """What the header promises. width and height are pixels as stored, before the orientation is applied.
 
     kind is "jpeg", "png" or "webp"; orientation is EXIF's, 1 to 8. components is how many samples of so many bits a
-    pixel has, a palette's colors looked up; progressive is a JPEG in passes or an interlaced PNG, of which a decoder
-    holds the whole before the first row is done.
+    pixel has, a palette's colors looked up; progressive is a JPEG in several scans or an interlaced PNG, of which a
+    decoder holds the whole before the first row is done.
     """
 
     kind: str

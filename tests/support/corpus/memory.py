@@ -9,7 +9,9 @@ from types import TracebackType
 import psutil
 
 _INTERVAL_S = 0.005
-_SETTLE_TRIES = 200
+_SETTLE_INTERVAL_S = 0.02
+_SETTLE_TRIES = 50
+_SETTLED_BYTES = 2**20
 _RESET_PEAK = "5"
 """What clear_refs takes to start VmHWM again from the present: proc(5)."""
 
@@ -38,12 +40,14 @@ class MemoryWatch:
         """Returns what the processes hold now."""
         return sum(_status_bytes(pid, "VmRSS:") for pid in self._pids())
 
-    def settle(self, level_bytes: int) -> None:
-        """Waits, for a second at the most, until no more than this is held: an answer leaves before its memory does."""
+    def settle(self) -> None:
+        """Waits, within a limit, until what is held falls no more: an answer leaves before its memory does."""
+        held = self.resident_bytes()
         for _ in range(_SETTLE_TRIES):
-            if self.resident_bytes() <= level_bytes:
+            time.sleep(_SETTLE_INTERVAL_S)
+            before, held = held, self.resident_bytes()
+            if held > before - _SETTLED_BYTES:
                 return
-            time.sleep(_INTERVAL_S)
 
     def restart(self) -> None:
         """Forgets the peak so far."""

@@ -22,7 +22,6 @@ from tests.support.corpus.memory import MemoryWatch
 _SERVICE = "twin.embedder.v1.EmbedderService"
 _START_TIMEOUT_S = 60.0
 _DEADLINE_S = 20.0
-_SETTLED_BYTES = 50 * 2**20
 _OPTIONS = [("grpc.max_send_message_length", 48 * 2**20), ("grpc.enable_http_proxy", 0)]
 
 
@@ -71,7 +70,7 @@ class Subject:
         """
         before = self._memory.resident_bytes()
         for file in files:
-            self._memory.settle(before + _SETTLED_BYTES)
+            self._memory.settle()
             self._memory.restart()
             start = time.monotonic()
             outcome, code, status_bytes = self._answer(file.data)

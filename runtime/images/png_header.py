@@ -14,6 +14,8 @@ _PALETTE: Final = 3
 _COLOR_TYPES_WITH_ALPHA: Final = frozenset({4, 6})
 # Table 11.1. A palette counts as the three colors that it stands for, of 8 bits each.
 _COMPONENTS: Final[Mapping[int, int]] = {0: 1, 2: 3, _PALETTE: 3, 4: 2, 6: 4}
+_ANCILLARY_BIT: Final = 0x20
+_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _DEPTHS: Final[Mapping[int, tuple[int, ...]]] = {
     0: (1, 2, 4, 8, 16),
     2: (8, 16),
@@ -83,6 +85,22 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> PngHeader:
         bits=8 if picture.color_type == _PALETTE else picture.depth,
         interlaced=picture.interlaced,
     )
+
+
+def pixels_only(data: bytes) -> bytes:
+    """Returns a PNG that read has accepted without the chunks that change no pixel of its first picture.
+
+    A decoder unpacks every text and profile, a few kB of which may hold megabytes, only to leave them unused; and it
+    gives up on animations that make no sense though the picture does.
+    """
+    kept = [memoryview(SIGNATURE)]
+    position = len(SIGNATURE)
+    for kind, body in _chunks(data):
+        end = position + 12 + len(body)
+        if kind == b"tRNS" or not kind[0] & _ANCILLARY_BIT:
+            kept.append(memoryview(data)[position:end])
+        position = end
+    return b"".join([*kept, _END])
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

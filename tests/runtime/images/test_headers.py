@@ -11,6 +11,7 @@ from PIL import Image
 from runtime.errors import ImageTooLarge, UnreadableImage
 from runtime.images.headers import ImageHeader, read_header
 from runtime.images.jpeg_header import MAX_SCANS
+from runtime.images.png_header import pixels_only
 from tests.runtime.images.images import encoded, picture, png_chunk
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -166,3 +167,15 @@ def test_webp_whose_size_comes_late_is_checked_as_well() -> None:
 
     with pytest.raises(ImageTooLarge):
         read_header(late, check_size)
+
+
+def test_png_keeps_its_pixels_and_its_transparency_without_what_stands_beside_them() -> None:
+    image = picture()
+    image[0, 0] = 1
+    plain = encoded(image, "PNG", mode="P", transparency=0)
+    beside = png_chunk(b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(2**20))) + png_chunk(b"iCCP", b"garbage")
+    beside += png_chunk(b"acTL", b"")
+    header_end = len(SIGNATURE) + 25
+    assert pixels_only(plain[:header_end] + beside + plain[header_end:] + b"a trailer") == plain
+    critical = png_chunk(b"ABCD", b"?")
+    assert critical in pixels_only(plain[:header_end] + critical + plain[header_end:])

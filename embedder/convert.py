@@ -13,6 +13,7 @@ _CHOICES = {
     embedder_pb2.FACE_CHOICE_PRIMARY: FaceChoice.PRIMARY,
     embedder_pb2.FACE_CHOICE_ALL: FaceChoice.ALL,
     embedder_pb2.FACE_CHOICE_DETECT_ONLY: FaceChoice.DETECT_ONLY,
+    embedder_pb2.FACE_CHOICE_PRIMARY_ONLY: FaceChoice.PRIMARY_ONLY,
 }
 _ISSUES = {issue: face_pb2.QualityIssue.Value(f"QUALITY_ISSUE_{issue.name}") for issue in QualityIssue}
 

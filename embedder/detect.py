@@ -1,6 +1,7 @@
-"""detect: SCRFD, from an upright image to boxes, five landmarks and scores."""
+"""detect: SCRFD, from pictures of the network's size to boxes, five landmarks and scores."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -9,91 +10,95 @@ import numpy.typing as npt
 
 from embedder.faces import Detections, Floats, Pixels
 from embedder.networks import Network, Normalization, to_batch
-from runtime.images.opencv import cv2
 
-LONG_SIDE: Final = 640
-"""Pixels to which the longer side is brought; 320 loses 4 of the 29 faces of a large group photo."""
-
-SMALL_SIDE: Final = 256
-"""The second look's longer side: a face that fills the frame is too large for the anchors at 640."""
-
-SURE_SCORE: Final = 0.7
-"""A face at or over this at 640 makes the second look needless: it costs a sixth more and moves the landmarks."""
-
-NMS_OVERLAP: Final = 0.4  # InsightFace's nms_thresh.
 _MAX_CANDIDATES: Final = 5_000
 # SCRFD's heads by the number of outputs with landmarks: strides, and anchors at each place (InsightFace's SCRFD).
 _HEADS: Final = {9: ((8, 16, 32), 2), 15: ((8, 16, 32, 64, 128), 1)}
 
 
 @dataclass(frozen=True, slots=True)
+class DetectorThresholds:
+    """What counts as a face, 0 to 1; a pack's manifest may set each.
+
+    score: the least that is reported. sure: at and over it, nobody looks a second time. overlap: the intersection over
+    union over which two boxes are one face.
+    """
+
+    score: float = 0.5  # InsightFace's det_thresh.
+    sure: float = 0.7
+    overlap: float = 0.4  # InsightFace's nms_thresh.
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """What is particular to one detector file. fixed_size is (height, width) px where the graph takes no other."""
+    """What is particular to one detector file.
+
+    fixed_size is (height, width) px where the graph takes no other; fixed_batch: it takes one picture at a time.
+    """
 
     normalization: Normalization
     output_count: int
     fixed_size: tuple[int, int] | None = None
+    fixed_batch: bool = True
+    thresholds: DetectorThresholds = field(default_factory=DetectorThresholds)
 
 
 class Detector:
-    """Finds the faces of one image."""
+    """Runs the network and reads its outputs."""
 
-    def __init__(self, network: Network, spec: DetectorSpec, *, score_threshold: float) -> None:
+    def __init__(self, network: Network, spec: DetectorSpec) -> None:
         self._network = network
         self._spec = spec
-        self._score_threshold = score_threshold
         self._strides, self._anchor_count = _HEADS[spec.output_count]
 
-    def detect(self, image: Pixels) -> Detections:
-        """Finds every face at or over the threshold. image (H, W, 3) uint8 BGR. Returns them the surest first.
+    @property
+    def thresholds(self) -> DetectorThresholds:
+        """What counts as a face."""
+        return self._spec.thresholds
 
-        Candidates of both looks, where a second one was needed, are merged before one suppression of overlaps.
-        """
-        candidates = self.look(image, LONG_SIDE)
-        if not len(candidates) or float(candidates.scores.max()) < SURE_SCORE:
-            candidates = _joined(candidates, self.look(image, SMALL_SIDE))
-        return suppress_overlaps(candidates, NMS_OVERLAP)
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """(height, width) px of the only pictures that the network takes, or None."""
+        return self._spec.fixed_size
 
-    def look(self, image: Pixels, long_side: int) -> Detections:
-        """Runs the network once, the longer side brought to long_side px; returns candidates, overlaps included.
+    @property
+    def coarsest_stride(self) -> int:
+        """Pixels; both sides of a picture are multiples of it."""
+        return self._strides[-1]
 
-        Each axis has its own exact scale: one rounded scale for both, as InsightFace has it, moves landmarks by up to
-        a pixel of the network's input and the vectors with them.
-        """
-        height, width = image.shape[:2]
-        if self._spec.fixed_size is not None:
-            long_side = min(long_side, *self._spec.fixed_size)
-        scale = long_side / max(height, width)
-        small_height, small_width = max(round(height * scale), 1), max(round(width * scale), 1)
-        canvas_height, canvas_width = self._spec.fixed_size or (self._padded(small_height), self._padded(small_width))
-        canvas = np.zeros((canvas_height, canvas_width, 3), np.uint8)
-        canvas[:small_height, :small_width] = cv2.resize(image, (small_width, small_height))
-        found = self._decode(
-            self._network.run(to_batch([canvas], self._spec.normalization)), canvas_height, canvas_width
-        )
-        per_axis = np.array([width / small_width, height / small_height], np.float32)
-        return Detections(
-            boxes=found.boxes * np.tile(per_axis, 2),
-            landmarks=found.landmarks * per_axis,
-            scores=found.scores,
-        )
+    def detect(self, canvases: Sequence[Pixels]) -> list[Detections]:
+        """Finds candidates, overlaps included, in pictures of one size; px of the picture, unordered."""
+        if self._spec.fixed_batch and len(canvases) > 1:
+            return [found for canvas in canvases for found in self.detect([canvas])]
+        height, width = canvases[0].shape[:2]
+        outputs = self._network.run(to_batch(canvases, self._spec.normalization))
+        # (n, rows, k), or (rows, k) from graphs that take one picture at a time.
+        by_picture = [output.reshape(len(canvases), -1, output.shape[-1]) for output in outputs]
+        return [
+            self._decode([output[number] for output in by_picture], height, width) for number in range(len(canvases))
+        ]
 
-    def _padded(self, length: int) -> int:
-        """Rounds up to the coarsest stride, and no further: empty margin costs as much as picture."""
-        coarsest = self._strides[-1]
-        return -(-length // coarsest) * coarsest
+    def detect_mixed(self, canvases: Sequence[Pixels]) -> list[Detections]:
+        """Finds candidates in pictures of any sizes, those of one size together; in the order of the pictures."""
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, canvas in enumerate(canvases):
+            places.setdefault(canvas.shape, []).append(place)
+        found: dict[int, Detections] = {}
+        for group in places.values():
+            found.update(zip(group, self.detect([canvases[place] for place in group]), strict=True))
+        return [found[place] for place in range(len(canvases))]
 
     def _decode(self, outputs: list[Floats], height: int, width: int) -> Detections:
         """Turns distances from anchor centres into boxes and points, px of the network's input.
 
-        Outputs come as scores, boxes, landmarks, each for every stride; (1, n, k) or (n, k), n in row-major order with
-        the anchors of one place side by side. Source: SCRFD (Guo et al. 2021) as InsightFace lays it out.
+        Outputs come as scores, boxes, landmarks, each for every stride; (n, k), n in row-major order with the anchors
+        of one place side by side. Source: SCRFD (Guo et al. 2021) as InsightFace lays it out.
         """
         levels = len(self._strides)
         boxes, landmarks, scores = [], [], []
         for level, stride in enumerate(self._strides):
             level_scores = outputs[level].reshape(-1)
-            sure = np.flatnonzero(level_scores >= self._score_threshold)
+            sure = np.flatnonzero(level_scores >= self._spec.thresholds.score)
             if sure.size == 0:
                 continue
             centers = anchor_centers(height // stride, width // stride, stride, self._anchor_count)[sure]
@@ -126,26 +131,25 @@ def suppress_overlaps(candidates: Detections, max_overlap: float) -> Detections:
     """Keeps the surest of each group of boxes whose intersection over union passes max_overlap; the surest first."""
     order = np.argsort(-candidates.scores, kind="stable")[:_MAX_CANDIDATES]
     boxes = candidates.boxes[order].astype(np.float64)
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept: list[int] = []
     remaining: npt.NDArray[np.intp] = np.arange(order.size)
     while remaining.size:
         best, others = remaining[0], remaining[1:]
         kept.append(int(best))
-        corner = np.maximum(boxes[best, :2], boxes[others, :2])
-        opposite = np.minimum(boxes[best, 2:], boxes[others, 2:])
-        shared = np.clip(opposite - corner, 0.0, None).prod(axis=1)
-        remaining = others[shared <= max_overlap * (areas[best] + areas[others] - shared)]
+        remaining = others[overlaps(boxes[best], boxes[others]) <= max_overlap]
     chosen = order[kept]
     return Detections(candidates.boxes[chosen], candidates.landmarks[chosen], candidates.scores[chosen])
 
 
-def _joined(first: Detections, second: Detections) -> Detections:
-    return Detections(
-        np.concatenate([first.boxes, second.boxes]),
-        np.concatenate([first.landmarks, second.landmarks]),
-        np.concatenate([first.scores, second.scores]),
-    )
+def overlaps(box: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the intersection over union of a box (4,) with each of others (n, 4): (n,) 0..1."""
+    corner = np.maximum(box[:2], others[:, :2])
+    opposite = np.minimum(box[2:], others[:, 2:])
+    shared = np.clip(opposite - corner, 0.0, None).prod(axis=1)
+    area = float(np.prod(box[2:] - box[:2]))
+    union = area + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared
+    share: npt.NDArray[np.float64] = shared / union
+    return share
 
 
 def _well_formed(found: Detections) -> Detections:

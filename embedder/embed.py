@@ -14,11 +14,15 @@ _MIN_NORM: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class RecognizerSpec:
-    """What is particular to one recognizer file. fixed_batch: the graph takes one crop at a time."""
+    """What is particular to one recognizer file. fixed_batch: the graph takes one crop at a time.
+
+    flip_averaging: a face's vector is the direction of its own and its mirror image's together, for twice the work.
+    """
 
     normalization: Normalization
     dimension: int
     fixed_batch: bool = False
+    flip_averaging: bool = False
 
 
 class Recognizer:
@@ -40,9 +44,7 @@ class Recognizer:
         """
         if not crops:
             return np.zeros((0, self._spec.dimension), np.float32)
-        batch = to_batch(crops, self._spec.normalization)
-        parts = [batch[row : row + 1] for row in range(len(crops))] if self._spec.fixed_batch else [batch]
-        raw = np.concatenate([self._network.run(part)[0] for part in parts]).reshape(len(crops), -1)
+        raw = self._raw(to_batch(crops, self._spec.normalization))
         if raw.shape[1] != self._spec.dimension:
             raise ArithmeticError(f"the recognizer made {raw.shape[1]} numbers instead of {self._spec.dimension}")
         norms = np.linalg.norm(raw, axis=1, keepdims=True)
@@ -50,3 +52,13 @@ class Recognizer:
             raise ArithmeticError("the recognizer made a vector without a direction")
         vectors: Floats = (raw / norms).astype(np.float32)
         return vectors
+
+    def _raw(self, batch: Floats) -> Floats:
+        if self._spec.flip_averaging:
+            both = self._outputs(np.concatenate([batch, batch[..., ::-1]]))
+            return both[: len(batch)] + both[len(batch) :]
+        return self._outputs(batch)
+
+    def _outputs(self, batch: Floats) -> Floats:
+        parts = [batch[row : row + 1] for row in range(len(batch))] if self._spec.fixed_batch else [batch]
+        return np.concatenate([self._network.run(part)[0] for part in parts]).reshape(len(batch), -1)

@@ -1,24 +1,26 @@
-"""A loaded model, ready to work: networks, pipeline and admission together."""
+"""A loaded model, ready to work: networks, decoders, pipeline and admission together."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from embedder.admission import Admission
 from embedder.align import CROP_SIZE
-from embedder.detect import LONG_SIDE, Detector
+from embedder.board import StageRunner
+from embedder.decoding.pool import Decoder, DecoderPool, DirectDecoder
+from embedder.detect import Detector, DetectorSpec
 from embedder.embed import Recognizer
 from embedder.faces import FaceChoice, Selection
+from embedder.find import CLOSE_SIDE, LONG_SIDE
 from embedder.models.load import LoadedPack, load_pack
-from embedder.pipeline import Pipeline
-from embedder.sessions import CPU, CUDA, OnnxNetwork
+from embedder.pipeline import Pipeline, PipelineLimits
+from embedder.sessions import Provider, open_network, provider_of
 from embedder.settings import EmbedderSettings
+from embedder.steps import Stage
 from runtime.errors import StartupError, TwinError
 from runtime.images.decode import ImageLimits
-
-_PROVIDERS: Final = {"cpu": CPU, "cuda": CUDA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,13 @@ class Model:
 
     pack: LoadedPack
     pipeline: Pipeline
-    execution_provider: str
+    provider: Provider
+    decoder: Decoder
+
+    @property
+    def execution_provider(self) -> str:
+        """What runs the networks."""
+        return self.provider.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +46,107 @@ class Engine:
     admission: Admission
 
 
-def load_model(settings: EmbedderSettings) -> Model:
+def load_model(settings: EmbedderSettings, *, isolated: bool = False) -> Model:
     """Loads, checks and warms the pack that the settings name; takes about a second.
 
-    Raises StartupError with one line that says what to do.
+    isolated: photos are decoded in processes of their own. Raises StartupError with one line that says what to do.
     """
-    pack = load_pack(settings.models_dir.expanduser(), settings.model_pack)
-    provider = _PROVIDERS[settings.embedder_provider]
-    folder = settings.models_dir.expanduser() / pack.manifest.name
-    detector_network = OnnxNetwork(pack.detector_graph, provider, what=str(folder / pack.manifest.detector.file))
-    recognizer_network = OnnxNetwork(pack.recognizer_graph, provider, what=str(folder / pack.manifest.recognizer.file))
-    detector = Detector(detector_network, pack.detector_spec, score_threshold=settings.detection_threshold)
-    recognizer = Recognizer(recognizer_network, pack.recognizer_spec)
-    limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-    pipeline = Pipeline(detector, recognizer, limits, max_faces=settings.max_faces)
+    pack = load_pack(
+        settings.models_dir.expanduser(), settings.model_pack, flip_averaging=settings.embedder_flip_averaging
+    )
+    provider = provider_of(
+        settings.embedder_provider,
+        gpu_memory_mib=settings.embedder_gpu_memory_mib,
+        max_batch=settings.embedder_max_batch,
+        half_precision=settings.embedder_half_precision,
+    )
+    decoder: Decoder = (
+        DecoderPool(
+            settings.thread_count,
+            max_image_bytes=settings.max_image_bytes,
+            timeout_s=settings.embedder_decode_timeout_s,
+        )
+        if isolated
+        else DirectDecoder()
+    )
     try:
-        _warm(detector, recognizer)
+        pipeline = _pipeline(settings, pack, provider, decoder)
+        _warm(pipeline)
         _prove_on_photos(pipeline, pack.photos)
     except (ArithmeticError, TwinError) as error:
+        decoder.close()
         raise StartupError(
             f"the model pack {pack.manifest.name} does not work ({error}); run: twin models verify {pack.manifest.name}"
         ) from error
-    return Model(pack, pipeline, detector_network.provider)
+    except BaseException:
+        decoder.close()
+        raise
+    return Model(pack, pipeline, provider, decoder)
 
 
-def _warm(detector: Detector, recognizer: Recognizer) -> None:
+def stage_runners(model: Model, thread_count: int) -> Mapping[Stage, StageRunner]:
+    """Says how the stages of a model run on so many threads.
+
+    A processor has a thread in each of its cores; a device takes one batch while the next is put together.
+    """
+    at_once = 2 if model.provider.planned else thread_count
+    max_batch = model.provider.max_batch
+    # A look at a whole photo keeps a core busy by itself; on a device, pictures of one shape are looked at together.
+    detect_batch = max_batch if model.provider.square else 1
+    limits = {Stage.DECODE: (1, thread_count), Stage.DETECT: (detect_batch, at_once)}
+    return {
+        stage: StageRunner(handler, *limits.get(stage, (max_batch, at_once)), shape_of=_shape_of)
+        for stage, handler in model.pipeline.handlers.items()
+    }
+
+
+def max_begun(model: Model, thread_count: int) -> int:
+    """Returns how many photos may be in memory at once: two for each thread, and as many as fill two batches."""
+    return max(2 * thread_count, 2 * model.provider.max_batch if model.provider.square else 0)
+
+
+def _shape_of(item: object) -> object:
+    return item.shape if isinstance(item, np.ndarray) else None
+
+
+def _pipeline(settings: EmbedderSettings, pack: LoadedPack, provider: Provider, decoder: Decoder) -> Pipeline:
+    folder = settings.models_dir.expanduser() / pack.manifest.name
+    detector_network = open_network(pack.detector_graph, provider, what=str(folder / pack.manifest.detector.file))
+    recognizer_network = open_network(pack.recognizer_graph, provider, what=str(folder / pack.manifest.recognizer.file))
+    limits = PipelineLimits(
+        ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_decoded_bytes),
+        max_faces=settings.max_faces,
+        quality=settings.advice_limits,
+    )
+    return Pipeline(
+        decoder,
+        Detector(detector_network, _with_threshold(pack.detector_spec, settings.detection_threshold)),
+        Recognizer(recognizer_network, pack.recognizer_spec),
+        limits,
+        attributes=open_attributes(pack, provider) if settings.embedder_attributes else None,
+        square=provider.square,
+    )
+
+
+def _with_threshold(spec: DetectorSpec, score: float | None) -> DetectorSpec:
+    """Puts a setting in the place of the manifest's least score."""
+    if score is None:
+        return spec
+    thresholds = replace(spec.thresholds, score=score, sure=max(score, spec.thresholds.sure))
+    return replace(spec, thresholds=thresholds)
+
+
+def _warm(pipeline: Pipeline) -> None:
     """Runs each network on input of the real shapes, so that the first caller does not wait for its memory plan."""
-    noise = np.random.default_rng(0).integers(0, 256, (LONG_SIDE * 3 // 4, LONG_SIDE, 3), np.uint8)
-    detector.detect(noise)
-    recognizer.embed([noise[:CROP_SIZE, :CROP_SIZE]])
+    noise = np.random.default_rng(0).integers(0, 256, (LONG_SIDE, LONG_SIDE, 3), np.uint8)
+    usual = ((LONG_SIDE, LONG_SIDE), (LONG_SIDE * 3 // 4, LONG_SIDE), (CLOSE_SIDE, CLOSE_SIDE))
+    fixed = pipeline.detector.fixed_size
+    for height, width in usual if fixed is None else (fixed,):
+        pipeline.detector.detect([np.resize(noise, (height, width, 3))])
+    pipeline.recognizer.embed([noise[:CROP_SIZE, :CROP_SIZE]])
 
 
 def _prove_on_photos(pipeline: Pipeline, photos: tuple[Path, ...]) -> None:
     """Embeds the face of the smallest photo that came with the pack; packs without photos have only been warmed."""
     for photo in sorted(photos, key=lambda path: path.stat().st_size)[:1]:
-        pipeline.run(photo.read_bytes(), Selection(FaceChoice.PRIMARY), lambda: None)
+        pipeline.run(photo.read_bytes(), Selection(FaceChoice.PRIMARY))

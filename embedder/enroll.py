@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from types import TracebackType
 from typing import Final
 
@@ -10,9 +10,10 @@ from twin.embedder.v1 import embedder_pb2
 from twin.vectorstore.v1 import vectorstore_pb2
 
 from embedder.convert import to_face, to_selection
-from embedder.faces import AnalyzedImage, FaceChoice, Selection
+from embedder.faces import AnalyzedImage, Face, FaceChoice, Selection
+from embedder.quality import STRICT, QualityLimits, issues_of, shortcomings_of
 from embedder.store_link import StoreLink
-from runtime.errors import FaceIndexOutOfRange, InvalidField
+from runtime.errors import FaceIndexOutOfRange, InvalidField, LowQuality
 from runtime.names import check_gallery_name, parse_photo_id
 
 _SHA256_BYTES: Final = 32
@@ -23,8 +24,10 @@ Embed = Callable[[bytes, Selection], Awaitable[AnalyzedImage]]
 class Enrolment:
     """One Enroll call. A context manager: leaving it ends the link to the vector store."""
 
-    def __init__(self, link: StoreLink) -> None:
+    def __init__(self, link: StoreLink, strict_limits: QualityLimits = STRICT) -> None:
+        """strict_limits: what a face must pass to be enrolled."""
         self._link = link
+        self._strict_limits = strict_limits
 
     async def __aenter__(self) -> "Enrolment":
         return self
@@ -39,11 +42,13 @@ class Enrolment:
     ) -> embedder_pb2.EnrollResponse:
         """Checks, embeds and adds one photo; answers once it is durable and found by the next search.
 
-        Raises InvalidField, what embedding raises, and what the link to the vector store raises.
+        Raises InvalidField, LowQuality, what embedding raises, and what the link to the vector store raises.
         """
         selection = check_request(request)
         analyzed = await embed(request.image, selection)
-        photo = photo_with_faces(request, analyzed, model_id)
+        _check_persons(request, analyzed)
+        faces = fit_faces(analyzed, selection, request.persons, self._strict_limits)
+        photo = photo_with_faces(request, analyzed, faces, model_id)
         gallery = check_gallery_name(request.gallery)
         answer = await self._link.add(vectorstore_pb2.AddPhotosRequest(gallery=gallery, photo=photo))
         if answer.WhichOneof("result") == "error":
@@ -71,16 +76,42 @@ def check_request(request: embedder_pb2.EnrollRequest) -> Selection:
     return selection
 
 
-def photo_with_faces(
-    request: embedder_pb2.EnrollRequest, analyzed: AnalyzedImage, model_id: str
-) -> vectorstore_pb2.Photo:
-    """Builds the photo to store: the caller's, with what it lacks filled in and the embedded faces.
-
-    Raises FaceIndexOutOfRange when a person is named for a face that the photo does not have.
-    """
+def _check_persons(request: embedder_pb2.EnrollRequest, analyzed: AnalyzedImage) -> None:
+    """Raises FaceIndexOutOfRange when a person is named for a face that the photo does not have."""
     for index in request.persons:
         if index >= len(analyzed.faces):
             raise FaceIndexOutOfRange(index, len(analyzed.faces), field="persons")
+
+
+def fit_faces(
+    analyzed: AnalyzedImage, selection: Selection, named: Container[int], limits: QualityLimits
+) -> list[Face]:
+    """Returns the embedded faces that are good enough to be enrolled; there is at least one.
+
+    Of a choice of all, a poor face is left out, unless it is named: whoever gives it a name expects to find it by that.
+    Raises LowQuality for a poor face that was meant, and for the best of the faces where all of them are poor.
+    """
+    embedded = [face for face in analyzed.faces if face.vector is not None]
+    fit = [face for face in embedded if not issues_of(face.quality, limits)]
+    poor = [face for face in embedded if issues_of(face.quality, limits)]
+    takes_all = selection.face_index is None and selection.choice is FaceChoice.ALL
+    meant = [face for face in poor if not takes_all or face.index in named]
+    if meant:
+        raise _low_quality(meant[0], limits)
+    if not fit:
+        raise _low_quality(max(poor, key=lambda face: face.quality.score), limits)
+    return fit
+
+
+def _low_quality(face: Face, limits: QualityLimits) -> LowQuality:
+    issues = [issue.name for issue in issues_of(face.quality, limits)]
+    return LowQuality(face.index, issues, shortcomings_of(face.quality, limits))
+
+
+def photo_with_faces(
+    request: embedder_pb2.EnrollRequest, analyzed: AnalyzedImage, faces: Iterable[Face], model_id: str
+) -> vectorstore_pb2.Photo:
+    """Builds the photo to store: the caller's, with what it lacks filled in and these of its faces."""
     photo = vectorstore_pb2.Photo()
     photo.CopyFrom(request.photo)
     # One spelling: the vector store answers by the id as it writes it.
@@ -88,8 +119,6 @@ def photo_with_faces(
     photo.sha256 = photo.sha256 or hashlib.sha256(request.image).digest()
     photo.width = photo.width or analyzed.width
     photo.height = photo.height or analyzed.height
-    for face in analyzed.faces:
-        if face.vector is not None:
-            person = request.persons.get(face.index, "")
-            photo.faces.add(face=to_face(face, model_id), person=person)
+    for face in faces:
+        photo.faces.add(face=to_face(face, model_id), person=request.persons.get(face.index, ""))
     return photo

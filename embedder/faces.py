@@ -54,6 +54,10 @@ class Detections:
     def __len__(self) -> int:
         return int(self.scores.shape[0])
 
+    def rows(self, rows: npt.NDArray[np.intp]) -> "Detections":
+        """Returns the faces of these rows, in this order."""
+        return Detections(self.boxes[rows], self.landmarks[rows], self.scores[rows])
+
 
 class QualityIssue(Enum):
     """Why a face is a poor one to compare; the names are those of twin.face.v1.QualityIssue."""
@@ -68,8 +72,9 @@ class QualityIssue(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How usable a face is for comparison; the fields are those of twin.face.v1.Quality."""
+    """How usable a face is for comparison: twin.face.v1.Quality, and the detector's confidence, which is judged too."""
 
+    detection_score: float
     score: float
     sharpness: float
     brightness: float
@@ -107,6 +112,7 @@ class FaceChoice(Enum):
     PRIMARY = auto()
     ALL = auto()
     DETECT_ONLY = auto()
+    PRIMARY_ONLY = auto()
 
 
 @dataclass(frozen=True, slots=True)

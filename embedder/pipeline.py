@@ -1,91 +1,175 @@
-"""decode → detect → choose → align → embed: one image at a time, in a worker thread."""
+"""decode → detect → choose → align → embed: what one photo asks of the stages, from its bytes to its vectors."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from embedder import metrics
 from embedder.align import align
 from embedder.choose import choose_primary
+from embedder.decoding.job import MAX_CROPS, DecodeJob, Form, is_whole
+from embedder.decoding.pool import Decoder
 from embedder.detect import Detector
 from embedder.embed import Recognizer
 from embedder.faces import AnalyzedImage, Box, Detections, Face, FaceChoice, Floats, Pixels, Selection
-from embedder.quality import judge
+from embedder.find import Finder
+from embedder.quality import ADVICE, QualityLimits, judge
+from embedder.steps import Ask, Handler, Stage, Steps, run_inline
 from runtime.errors import FaceIndexOutOfRange, NoFaceFound, TwinError
-from runtime.images.decode import ImageLimits, decode
+from runtime.images.decode import ImageLimits, check_header
+from runtime.images.headers import ImageHeader
 
-_EMBED_AT_ONCE: Final = 8
-"""Crops between two looks at whether the caller still waits; larger batches gain nothing on a CPU."""
+if TYPE_CHECKING:
+    from embedder.attributes import AttributeReader
+    from embedder.faces import Attributes
+
+DEFAULT_MAX_FACES: Final = 500
 
 Checkpoint = Callable[[], None]
 """Raises when the work is for nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class PipelineLimits:
+    """What is read of an image, how many faces of a crowd are kept (the largest), and what is advised about each."""
+
+    image: ImageLimits
+    max_faces: int = DEFAULT_MAX_FACES
+    quality: QualityLimits = ADVICE
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A decoded photo: its pixels, or a small picture of it, and how many of the photo's pixels one of those is."""
+
+    data: bytes
+    header: ImageHeader
+    pixels: Pixels
+    width: int
+    height: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.pixels.shape[:2] == (self.height, self.width)
+
+    @property
+    def scale(self) -> Floats:
+        """Photo pixels for each of the picture's, (x, y)."""
+        height, width = self.pixels.shape[:2]
+        return np.array([self.width / width, self.height / height], np.float32)
+
+    def to_photo(self, found: Detections) -> Detections:
+        """Brings detections from the picture's pixels to the photo's, middle of a pixel to middle of its block."""
+        if self.is_whole:
+            return found
+        scale = self.scale
+        shift = (scale - 1) / 2
+        boxes = found.boxes * np.tile(scale, 2) + np.tile(shift, 2)
+        return Detections(boxes, found.landmarks * scale + shift, found.scores)
+
+
 class Pipeline:
     """Turns an image's bytes into faces and vectors; any number of threads may use it at once."""
 
-    def __init__(self, detector: Detector, recognizer: Recognizer, limits: ImageLimits, *, max_faces: int) -> None:
-        """max_faces: of a larger crowd only the largest faces are kept."""
-        self._detector = detector
-        self._recognizer = recognizer
+    def __init__(
+        self,
+        decoder: Decoder,
+        detector: Detector,
+        recognizer: Recognizer,
+        limits: PipelineLimits,
+        *,
+        attributes: "AttributeReader | None" = None,
+        square: bool = False,
+    ) -> None:
+        """square: shows the detector pictures of one shape for all photos, so that those of many make one batch."""
+        self.detector = detector
+        self.recognizer = recognizer
         self._limits = limits
-        self._max_faces = max_faces
+        self._attributes = attributes
+        self._finder = Finder.of(detector, square=square)
+        self.handlers: Mapping[Stage, Handler] = {
+            Stage.DECODE: lambda jobs: [decoder.run(job) for job in jobs],
+            Stage.DETECT: detector.detect_mixed,
+            Stage.EMBED: lambda crops: list(recognizer.embed(crops)),
+        }
+        if attributes is not None:
+            self.handlers = {**self.handlers, Stage.ATTRIBUTES: attributes.read}
 
-    def run(self, data: bytes, selection: Selection, checkpoint: Checkpoint) -> AnalyzedImage:
-        """Finds every face and embeds the selected ones. checkpoint is called before each stage.
+    def run(self, data: bytes, selection: Selection, checkpoint: Checkpoint = lambda: None) -> AnalyzedImage:
+        """Does one photo's work in the calling thread; checkpoint is called before each stage.
 
         Raises UnreadableImage, ImageTooLarge, NoFaceFound, FaceIndexOutOfRange, and whatever checkpoint raises.
         """
+        return run_inline(self.steps(data, selection), self.handlers, checkpoint)
+
+    def steps(self, data: bytes, selection: Selection) -> Steps[AnalyzedImage]:
+        """Finds every face and embeds the selected ones; with PRIMARY_ONLY, finds only the primary.
+
+        Raises UnreadableImage, ImageTooLarge, NoFaceFound, FaceIndexOutOfRange.
+        """
         try:
-            analyzed = self._run(data, selection, checkpoint)
+            analyzed = yield from self._steps(data, selection)
         except TwinError as error:
             metrics.IMAGES.labels(error.reason.lower() or type(error).__name__.lower()).inc()
             raise
         metrics.IMAGES.labels("ok").inc()
+        metrics.FACES_OF_IMAGE.observe(len(analyzed.faces))
         return analyzed
 
-    def _run(self, data: bytes, selection: Selection, checkpoint: Checkpoint) -> AnalyzedImage:
-        with _stage("decode", checkpoint):
-            image = decode(data, self._limits)
-        height, width = image.shape[:2]
-        with _stage("detect", checkpoint):
-            found = self._detector.detect(image)
-        with _stage("choose", checkpoint):
-            boxes, order = _largest_first(found, width, height, self._max_faces)
-            if not boxes:
-                raise NoFaceFound
-            scores = [float(found.scores[row]) for row in order]
-            primary = choose_primary(boxes, scores, width, height)
-            chosen = _selected(selection, primary, len(boxes))
-        metrics.FACES.inc(len(boxes))
-        with _stage("align", checkpoint):
-            crops = [align(image, found.landmarks[row]) for row in order]
-        vectors = self._embed(crops, chosen, checkpoint)
-        with _stage("quality", checkpoint):
-            faces = tuple(
-                Face(
-                    index=index,
-                    box=box,
-                    landmarks=found.landmarks[row],
-                    detection_score=score,
-                    quality=judge(crop, box, found.landmarks[row], score),
-                    primary=index == primary,
-                    vector=vectors.get(index),
-                )
-                for index, (box, row, score, crop) in enumerate(zip(boxes, order, scores, crops, strict=True))
-            )
-        return AnalyzedImage(width, height, faces)
+    def _steps(self, data: bytes, selection: Selection) -> Steps[AnalyzedImage]:
+        picture = yield from self._decoded(data)
+        primary_only = selection.choice is FaceChoice.PRIMARY_ONLY and selection.face_index is None
+        find = self._finder.find_primary if primary_only else self._finder.find
+        found = yield from find(picture.pixels)
+        boxes, order = _largest_first(picture.to_photo(found), picture.width, picture.height, self._limits.max_faces)
+        if not boxes:
+            raise NoFaceFound
+        found = found.rows(np.array(order))
+        scores = [float(score) for score in found.scores]
+        primary = choose_primary(boxes, scores, picture.width, picture.height)
+        chosen = _selected(selection, primary, len(boxes))
+        landmarks = picture.to_photo(found).landmarks
+        crops = yield from self._aligned(picture, landmarks)
+        vectors = yield Ask(Stage.EMBED, [crops[index] for index in chosen])
+        attributes = yield from self._attributes_of(picture, [boxes[index] for index in chosen])
+        by_index = dict(zip(chosen, zip(vectors, attributes, strict=True), strict=True))
+        faces = []
+        for index, (box, score, crop) in enumerate(zip(boxes, scores, crops, strict=True)):
+            vector, of_face = by_index.get(index, (None, None))
+            quality = judge(crop, box, landmarks[index], score, self._limits.quality)
+            faces.append(Face(index, box, landmarks[index], score, quality, index == primary, vector))
+        metrics.VECTORS.inc(len(chosen))
+        return AnalyzedImage(picture.width, picture.height, tuple(faces))
 
-    def _embed(self, crops: list[Pixels], chosen: list[int], checkpoint: Checkpoint) -> dict[int, Floats]:
-        vectors: dict[int, Floats] = {}
-        for start in range(0, len(chosen), _EMBED_AT_ONCE):
-            part = chosen[start : start + _EMBED_AT_ONCE]
-            with _stage("embed", checkpoint):
-                rows = self._recognizer.embed([crops[index] for index in part])
-            vectors.update(zip(part, rows, strict=True))
-        metrics.VECTORS.inc(len(vectors))
-        return vectors
+    def _decoded(self, data: bytes) -> Generator[Ask, list[Pixels], _Picture]:
+        header = check_header(data, self._limits.image)
+        form = Form.WHOLE if is_whole(header) else Form.SMALL
+        [pixels] = yield Ask(Stage.DECODE, [DecodeJob(data, header, form)])
+        turned = header.orientation >= 5
+        width, height = (header.height, header.width) if turned else (header.width, header.height)
+        return _Picture(data, header, pixels, width, height)
+
+    def _aligned(self, picture: _Picture, landmarks: Floats) -> Generator[Ask, list[Pixels], list[Pixels]]:
+        """Warps each face from the photo's own pixels; where only a small picture is here, the decoder does it."""
+        if picture.is_whole:
+            return [align(picture.pixels, points) for points in landmarks]
+        crops: list[Pixels] = []
+        for start in range(0, len(landmarks), MAX_CROPS):
+            part = landmarks[start : start + MAX_CROPS]
+            [stack] = yield Ask(Stage.DECODE, [DecodeJob(picture.data, picture.header, Form.CROPS, part)])
+            crops += list(stack)
+        return crops
+
+    def _attributes_of(
+        self, picture: _Picture, boxes: list[Box]
+    ) -> "Generator[Ask, list[Attributes], list[Attributes] | list[None]]":
+        if self._attributes is None:
+            return [None] * len(boxes)
+        x, y = picture.scale.tolist()
+        inside = [Box(box.left / x, box.top / y, box.width / x, box.height / y) for box in boxes]
+        return (yield Ask(Stage.ATTRIBUTES, [self._attributes.crop(picture.pixels, box) for box in inside]))
 
 
 def _largest_first(
@@ -106,19 +190,9 @@ def _selected(selection: Selection, primary: int, face_count: int) -> list[int]:
             raise FaceIndexOutOfRange(selection.face_index, face_count)
         return [selection.face_index]
     match selection.choice:
-        case FaceChoice.PRIMARY:
+        case FaceChoice.PRIMARY | FaceChoice.PRIMARY_ONLY:
             return [primary]
         case FaceChoice.ALL:
             return list(range(face_count))
         case FaceChoice.DETECT_ONLY:
             return []
-
-
-@contextmanager
-def _stage(name: str, checkpoint: Checkpoint) -> Iterator[None]:
-    checkpoint()
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        metrics.STAGE_SECONDS.labels(name).observe(time.perf_counter() - started)

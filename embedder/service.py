@@ -8,8 +8,9 @@ import grpc.aio
 from twin.embedder.v1 import embedder_pb2_grpc
 from twin.vectorstore.v1 import vectorstore_pb2_grpc
 
+from embedder import metrics
 from embedder.admission import Admission
-from embedder.engine import Engine, load_model
+from embedder.engine import Engine, Model, load_model, max_begun, stage_runners
 from embedder.enroll import Enrolment
 from embedder.servicer import EmbedderServicer
 from embedder.settings import EmbedderSettings
@@ -28,6 +29,7 @@ class EmbedderService:
     def __init__(self, settings: EmbedderSettings) -> None:
         self._settings = settings
         self._engine: Engine | None = None
+        self._model: Model | None = None
         self._channel: grpc.aio.Channel | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -37,6 +39,7 @@ class EmbedderService:
             self._open_enrolment,
             max_streams=self._settings.embedder_max_streams,
             stream_in_flight=self._settings.embedder_stream_in_flight,
+            stream_waiting_bytes=self._settings.embedder_stream_waiting_bytes,
         )
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server)
 
@@ -48,16 +51,26 @@ class EmbedderService:
 
     async def start(self, context: ServiceContext) -> None:
         """Loads and tries the model; the service is SERVING once this returns."""
-        model = await asyncio.to_thread(load_model, self._settings)
         settings = self._settings
-        admission = Admission(thread_count=settings.thread_count, queue_limit=settings.embedder_queue_limit)
+        model = await asyncio.to_thread(load_model, settings, isolated=True)
+        self._model = model
+        threads = settings.thread_count
+        admission = Admission(
+            stage_runners(model, threads),
+            thread_count=threads,
+            queue_limit=settings.embedder_queue_limit,
+            max_begun=max_begun(model, threads),
+        )
         self._engine = Engine(model, admission)
+        metrics.MODEL.info({"model_id": model.pack.model_id, "execution_provider": model.execution_provider})
         context.tasks.spawn(admission.supervise(), "embedding workers")
 
     async def stop(self) -> None:
-        """Ends the workers and the channel."""
+        """Ends the workers, the decoders and the channel."""
         if self._engine is not None:
             await self._engine.admission.close()
+        if self._model is not None:
+            self._model.decoder.close()
         if self._channel is not None:
             await self._channel.close()
 
@@ -75,4 +88,4 @@ class EmbedderService:
             answer_timeout_s=settings.enroll_answer_timeout_s,
             stream_timeout_s=lambda: time_left_s(context, settings.enroll_stream_timeout_s),
         )
-        return Enrolment(link)
+        return Enrolment(link, settings.strict_limits)

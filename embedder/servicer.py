@@ -1,12 +1,12 @@
 """EmbedderService on the wire: translates, and leaves the work to the steps."""
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import grpc.aio
 from twin.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
-from embedder.admission import Caller
+from embedder.caller import Caller
 from embedder.convert import to_embed_response, to_model_response, to_selection
 from embedder.engine import Engine
 from embedder.enroll import Enrolment
@@ -16,6 +16,8 @@ from runtime.errors import InvalidField
 from runtime.interceptor import status_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
@@ -28,11 +30,12 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         *,
         max_streams: int,
         stream_in_flight: int,
+        stream_waiting_bytes: int,
     ) -> None:
         """open_enrolment makes the link of one Enroll call to the vector store."""
         self._engine = engine
         self._open_enrolment = open_enrolment
-        self._streams = StreamPlaces(max_streams)
+        self._streams = StreamPlaces(max_streams, max_waiting_bytes=stream_waiting_bytes)
         self._stream_in_flight = stream_in_flight
 
     async def Embed(  # noqa: N802 - the stubs describe the synchronous API, and gRPC's names
@@ -41,11 +44,9 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         """Handles one image; refuses at once when the queue is full."""
         engine = self._engine()
         selection = to_selection(request)
-        caller = Caller(context.time_remaining())
-        data = request.image
-        analyzed = await engine.admission.run_or_refuse(
-            lambda checkpoint: engine.model.pipeline.run(data, selection, checkpoint), caller
-        )
+        # Turns go round between connections, and streams of their own.
+        caller = Caller(context.time_remaining(), context.peer())
+        analyzed = await engine.admission.run_or_refuse(engine.model.pipeline.steps(request.image, selection), caller)
         return to_embed_response(analyzed, engine.model.pack.model_id)
 
     async def EmbedStream(  # noqa: N802
@@ -65,7 +66,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                 return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, error=status_of(error))
 
         with self._streams.take():
-            async for response in as_finished(request_iterator, answer, self._stream_in_flight):
+            async for response in self._answered(request_iterator, answer, lambda request: len(request.image.image)):
                 yield response
 
     async def Enroll(  # noqa: N802
@@ -86,7 +87,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
         with self._streams.take():
             async with self._open_enrolment(context) as enrolment:
-                async for response in as_finished(request_iterator, answer, self._stream_in_flight):
+                async for response in self._answered(request_iterator, answer, lambda request: len(request.image)):
                     yield response
 
     async def GetModel(  # noqa: N802
@@ -96,8 +97,15 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         model = self._engine().model
         return to_model_response(model.pack, model.execution_provider)
 
+    def _answered(
+        self,
+        requests: AsyncIterator[Request],
+        answer: Callable[[Request], Awaitable[Answer]],
+        size_of: Callable[[Request], int],
+    ) -> AsyncIterator[Answer]:
+        budget = self._streams.waiting_bytes
+        return as_finished(requests, answer, self._stream_in_flight, waiting_bytes=budget, size_of=size_of)
+
     async def _embed_one(self, engine: Engine, data: bytes, selection: Selection, context: Context) -> AnalyzedImage:
-        caller = Caller(context.time_remaining())
-        return await engine.admission.run_when_free(
-            lambda checkpoint: engine.model.pipeline.run(data, selection, checkpoint), caller
-        )
+        caller = Caller(context.time_remaining(), context)
+        return await engine.admission.run_when_free(engine.model.pipeline.steps(data, selection), caller)

@@ -1,11 +1,14 @@
 """What the embedder can be told, from TWIN_... variables."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from embedder.quality import ADVICE, STRICT, QualityLimits
+from runtime.images.decode import DEFAULT_MAX_DECODED_BYTES
 from runtime.images.opencv import HARD_MAX_IMAGE_PIXELS
 from runtime.settings import BindAddress, ServiceSettings
 
@@ -22,26 +25,68 @@ class EmbedderSettings(ServiceSettings):
     models_dir: Path = Path("~/.cache/find-your-twin/models")
     model_pack: Annotated[str, Field(min_length=1)] = "starter"
     # What runs the networks: the start fails when it is not there, and nothing else is taken instead.
-    embedder_provider: Literal["cpu", "cuda"] = "cpu"
+    embedder_provider: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
+    # Memory of the device that each network may take, MiB.
+    embedder_gpu_memory_mib: Annotated[int, Field(ge=256, le=1_000_000)] = 4_096
+    # Items of one stage that run at once; 0 means what suits the provider.
+    embedder_max_batch: Annotated[int, Field(ge=0, le=1_024)] = 0
+    # Half precision, where openvino or tensorrt can: faster, and vectors a little off (cosine 0.999).
+    embedder_half_precision: bool = False
+    # A face's vector is its own and its mirror image's together: twice the work, and another model_id.
+    embedder_flip_averaging: bool = False
+    # An age estimate and gender scores for each embedded face, where the pack has the networks.
+    embedder_attributes: bool = False
 
-    # Photos worked on at once; 0 means as many as there are cores.
+    # Threads that work on photos, and processes that decode them; 0 means as many as there are cores.
     embedder_threads: Annotated[int, Field(ge=0, le=1024)] = 0
-    # Photos that wait beyond those; a unary call that finds the queue full is refused.
+    # Photos of unary calls that wait to be begun; a call that finds the queue full is refused.
     embedder_queue_limit: Annotated[int, Field(ge=1, le=10_000)] = 32
     # EmbedStream and Enroll calls open at once; one more is refused.
     embedder_max_streams: Annotated[int, Field(ge=1, le=10_000)] = 64
     # Photos of one stream in work or waiting for the vector store's answer.
     embedder_stream_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16
+    # Photos of all streams together that are in memory; a stream that would exceed them is not read meanwhile.
+    embedder_stream_waiting_bytes: Annotated[int, Field(ge=2**20)] = 256 * 2**20
 
     max_image_bytes: Annotated[int, Field(ge=1)] = 20 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1, le=HARD_MAX_IMAGE_PIXELS)] = 50_000_000
+    # What a decoder may have to hold of one image: all samples unpacked, or a progressive JPEG's coefficients.
+    max_decoded_bytes: Annotated[int, Field(ge=1, le=400_000_000)] = DEFAULT_MAX_DECODED_BYTES
+    # After so long a decoder is ended, and its image refused.
+    embedder_decode_timeout_s: Annotated[float, Field(gt=0, le=25)] = 10.0
     # Of a larger crowd, the largest faces are kept.
     max_faces: Annotated[int, Field(ge=1, le=5_000)] = 500
-    detection_threshold: Annotated[float, Field(ge=0.05, le=0.99)] = 0.5
+    # The least score of a face; unset: the pack's own.
+    detection_threshold: Annotated[float, Field(ge=0.05, le=0.99)] | None = None
 
     # How long one photo may wait for the vector store, and how long one stream to it may live.
     enroll_answer_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     enroll_stream_timeout_s: Annotated[float, Field(gt=0)] = 3_600.0
+
+    # Limits of a face's quality that differ from the usual, by name: {"min_size_pixels": 60}. Below the advice a face
+    # is reported as poor; below the strict ones it is not enrolled.
+    quality_advice: dict[str, float] = Field(default_factory=dict)
+    quality_strict: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("quality_advice", "quality_strict")
+    @classmethod
+    def _check_limits(cls, limits: dict[str, float]) -> dict[str, float]:
+        unknown = set(limits) - set(QualityLimits.__slots__)
+        if unknown:
+            raise ValueError(
+                f"no such limit: {', '.join(sorted(unknown))}; there are {', '.join(QualityLimits.__slots__)}"
+            )
+        return limits
+
+    @property
+    def advice_limits(self) -> QualityLimits:
+        """Below these a face is reported as poor."""
+        return replace(ADVICE, **self.quality_advice)
+
+    @property
+    def strict_limits(self) -> QualityLimits:
+        """Below these a face is not enrolled."""
+        return replace(STRICT, **self.quality_strict)
 
     @property
     def vectorstore_address(self) -> str:

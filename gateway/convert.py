@@ -111,7 +111,9 @@ def _consent(request: pb.SearchRequest | pb.AddPhotoRequest, limits: Limits) -> 
 
 def face_choice(selection: FaceSelection) -> embedder_pb2.FaceChoice.ValueType:
     """Returns the selection as the embedder names it; a face index goes with it in a field of its own."""
-    return embedder_pb2.FACE_CHOICE_ALL if selection.all_faces else embedder_pb2.FACE_CHOICE_PRIMARY
+    if selection.all_faces:
+        return embedder_pb2.FACE_CHOICE_ALL
+    return embedder_pb2.FACE_CHOICE_PRIMARY_ONLY if selection.alone else embedder_pb2.FACE_CHOICE_PRIMARY
 
 
 def enroll_request(photo: NewPhoto) -> embedder_pb2.EnrollRequest:

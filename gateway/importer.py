@@ -200,7 +200,7 @@ class Importer:
             source=Source(self._store.name, found.key),
             image=image,
             sha256=sha256,
-            faces=FaceSelection(all_faces=order.all_faces),
+            faces=FaceSelection(all_faces=order.all_faces, alone=not order.all_faces),
             collection=order.collection,
             original_filename=PurePosixPath(found.key).name,
         )

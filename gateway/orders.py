@@ -15,9 +15,13 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class FaceSelection:
-    """Which faces of a photo are meant: one by its index, else all, else the primary one."""
+    """Which faces of a photo are meant: one by its index, else all, else the primary one.
+
+    alone: nobody asks about the other faces, and they need not be found.
+    """
 
     all_faces: bool = False
+    alone: bool = False
     face_index: int | None = None
 
 

@@ -3,7 +3,7 @@
 runtime/status.py puts them on the wire.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import grpc
@@ -43,6 +43,18 @@ class NoFaceFound(TwinError):
 
     def __init__(self, message: str = "no face was found in the image") -> None:
         super().__init__(message)
+
+
+class LowQuality(TwinError):
+    """A face was found, and it is too poor to be enrolled."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "LOW_QUALITY"
+
+    def __init__(self, face_index: int, issues: Sequence[str], shortcomings: Sequence[str]) -> None:
+        """issues: names of twin.face.v1.QualityIssue without their prefix; shortcomings: the same in words."""
+        message = f"face {face_index} is too poor to be enrolled: {'; '.join(shortcomings)}"
+        super().__init__(message, metadata={"issues": ",".join(issues), "face_index": str(face_index)})
 
 
 class UnreadableImage(TwinError):

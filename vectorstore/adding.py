@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from runtime import logs
+from runtime.byte_budget import ByteBudget
 from runtime.errors import DuplicatePhoto, NotFound, NotReady, TwinError
 from vectorstore import change_log
-from vectorstore.byte_budget import ByteBudget
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import Database
 from vectorstore.follower import Follower
@@ -57,7 +57,7 @@ class PhotoAdder:
         try:
             await self._queue.put(waiting)
         except asyncio.CancelledError:
-            await self._waiting_bytes.give_back(waiting.byte_count)
+            self._waiting_bytes.give_back(waiting.byte_count)
             raise
         return answer
 
@@ -73,7 +73,7 @@ class PhotoAdder:
                     batch.append(self._queue.get_nowait())
                     byte_count += batch[-1].byte_count
                 await self._commit(batch)
-                await self._waiting_bytes.give_back(byte_count)
+                self._waiting_bytes.give_back(byte_count)
         finally:
             while not self._queue.empty():
                 batch.append(self._queue.get_nowait())

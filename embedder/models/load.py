@@ -27,8 +27,11 @@ class LoadedPack:
     photos: tuple[Path, ...]
 
 
-def load_pack(models_dir: Path, pack: str) -> LoadedPack:
-    """Reads a pack's networks into memory; raises StartupError with one line that says what to do."""
+def load_pack(models_dir: Path, pack: str, *, flip_averaging: bool = False) -> LoadedPack:
+    """Reads a pack's networks into memory.
+
+    flip_averaging makes other vectors, and so another model_id. Raises StartupError with one line that says what to do.
+    """
     folder = pack_folder(models_dir, pack)
     if not folder.is_dir():
         raise StartupError(f"the model pack {pack} is not in {models_dir}; run: twin models pull {pack}")
@@ -41,11 +44,19 @@ def load_pack(models_dir: Path, pack: str) -> LoadedPack:
         raise StartupError(f"{folder} holds other networks than its manifest says; run: twin models pull {pack}")
     return LoadedPack(
         manifest=manifest,
-        model_id=model_id_of(manifest),
+        model_id=model_id_of(manifest, flip_averaging=flip_averaging),
         detector_graph=detector_graph,
-        detector_spec=DetectorSpec(_rule(manifest.detector), len(detector.output_axes), detector.fixed_size),
+        detector_spec=DetectorSpec(
+            _rule(manifest.detector),
+            len(detector.output_axes),
+            detector.fixed_size,
+            detector.fixed_batch,
+            manifest.thresholds,
+        ),
         recognizer_graph=recognizer_graph,
-        recognizer_spec=RecognizerSpec(_rule(manifest.recognizer), recognizer.dimension, recognizer.fixed_batch),
+        recognizer_spec=RecognizerSpec(
+            _rule(manifest.recognizer), recognizer.dimension, recognizer.fixed_batch, flip_averaging
+        ),
         photos=tuple(folder / file for file, _ in manifest.photos if (folder / file).is_file()),
     )
 

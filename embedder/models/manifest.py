@@ -3,10 +3,11 @@
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from embedder.detect import DetectorThresholds
 from runtime.errors import StartupError
 
 MANIFEST_NAME: Final = "manifest.toml"
@@ -55,6 +56,7 @@ class Manifest:
     calibration: Calibration
     detector: NetworkFile
     recognizer: NetworkFile
+    thresholds: DetectorThresholds = field(default_factory=DetectorThresholds)
     photos: tuple[tuple[str, str], ...] = ()
     """Further files: path within the pack, SHA-256."""
 
@@ -87,8 +89,16 @@ def manifest_from_table(table: dict[str, Any]) -> Manifest:
         calibration=calibration,
         detector=_network(table["detector"]),
         recognizer=_network(table["recognizer"]),
+        thresholds=_thresholds(table.get("thresholds", {})),
         photos=photos,
     )
+
+
+def _thresholds(table: dict[str, Any]) -> DetectorThresholds:
+    thresholds = DetectorThresholds(**{key: float(value) for key, value in table.items()})
+    if not (0 < thresholds.score <= thresholds.sure < 1 and 0 < thresholds.overlap < 1):
+        raise ValueError("thresholds lie between 0 and 1, and score is not over sure")
+    return thresholds
 
 
 def _network(table: dict[str, Any]) -> NetworkFile:
@@ -129,13 +139,15 @@ def manifest_text(manifest: Manifest) -> str:
         f"dimension = {manifest.dimension}",
         "",
         "[calibration]",
-        *(f"{field} = {getattr(manifest.calibration, field)}" for field in Calibration.__slots__),
+        *(f"{name} = {getattr(manifest.calibration, name)}" for name in Calibration.__slots__),
     ]
+    lines += ["", "[thresholds]"]
+    lines += [f"{name} = {getattr(manifest.thresholds, name)}" for name in DetectorThresholds.__slots__]
     for title, network in (("detector", manifest.detector), ("recognizer", manifest.recognizer)):
         lines += ["", f"[{title}]"]
-        for field in NetworkFile.__slots__:
-            value = getattr(network, field)
-            lines.append(f"{field} = {_quoted(value) if isinstance(value, str) else value}")
+        for name in NetworkFile.__slots__:
+            value = getattr(network, name)
+            lines.append(f"{name} = {_quoted(value) if isinstance(value, str) else value}")
     for file, sha256 in manifest.photos:
         lines += ["", "[[photo]]", f"file = {_quoted(file)}", f"sha256 = {_quoted(sha256)}"]
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ import numpy as np
 from embedder.align import align
 from embedder.detect import Detector, DetectorSpec
 from embedder.faces import Floats, Pixels
+from embedder.find import find_faces
 from embedder.models.graphs import read_graph
 from embedder.models.manifest import Manifest
 from embedder.networks import Normalization, to_batch
@@ -39,7 +40,7 @@ def prove_rewrites(folder: Path, manifest: Manifest, photo: Path) -> None:
         raise StartupError(f"the rewritten detector differs from its original by {difference:.1e}; report this")
     rule = Normalization(manifest.detector.mean, manifest.detector.scale, manifest.detector.channel_order)
     spec = DetectorSpec(rule, len(read_graph(graph, manifest.detector.file).output_axes))
-    found = Detector(rewritten, spec, score_threshold=0.5).detect(pixels)
+    found = find_faces(Detector(rewritten, spec), pixels)
     if len(found) < _FACES:
         raise StartupError(f"the rewritten detector finds only {len(found)} faces in {photo.name}; report this")
     crops = [align(pixels, landmarks) for landmarks in found.landmarks[:_FACES]]

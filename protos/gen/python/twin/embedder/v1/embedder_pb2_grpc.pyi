@@ -41,7 +41,8 @@ class EmbedderServiceStub:
     """
     Enroll: _grpc.StreamStreamMultiCallable[_embedder_pb2.EnrollRequest, _embedder_pb2.EnrollResponse]
     """Enroll embeds photos and streams their vectors straight to the vector store; an answer means that the photo is durable
-    there and found by the next search.
+    there and found by the next search. A photo without a face good enough for that is refused with LOW_QUALITY, and
+    nothing of it reaches the vector store.
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.GetModelRequest, _embedder_pb2.GetModelResponse]
     """GetModel says which model serves, on what, and what its scores mean."""
@@ -59,7 +60,8 @@ class EmbedderServiceAsyncStub(EmbedderServiceStub):
     """
     Enroll: _aio.StreamStreamMultiCallable[_embedder_pb2.EnrollRequest, _embedder_pb2.EnrollResponse]  # type: ignore[assignment]
     """Enroll embeds photos and streams their vectors straight to the vector store; an answer means that the photo is durable
-    there and found by the next search.
+    there and found by the next search. A photo without a face good enough for that is refused with LOW_QUALITY, and
+    nothing of it reaches the vector store.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_embedder_pb2.GetModelRequest, _embedder_pb2.GetModelResponse]  # type: ignore[assignment]
     """GetModel says which model serves, on what, and what its scores mean."""
@@ -92,7 +94,8 @@ class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_embedder_pb2.EnrollResponse], _abc.AsyncIterator[_embedder_pb2.EnrollResponse]]:
         """Enroll embeds photos and streams their vectors straight to the vector store; an answer means that the photo is durable
-        there and found by the next search.
+        there and found by the next search. A photo without a face good enough for that is refused with LOW_QUALITY, and
+        nothing of it reaches the vector store.
         """
 
     @_abc_1.abstractmethod

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19twin/error/v1/error.proto\x12\rtwin.error.v1*\x93\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45RROR_REASON_NO_FACE\x10\x01\x12!\n\x1d\x45RROR_REASON_UNREADABLE_IMAGE\x10\x02\x12 \n\x1c\x45RROR_REASON_IMAGE_TOO_LARGE\x10\x03\x12(\n$ERROR_REASON_FACE_INDEX_OUT_OF_RANGE\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_MODEL_MISMATCH\x10\x06\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x07\x12 \n\x1c\x45RROR_REASON_DUPLICATE_PHOTO\x10\x08\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\t\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\n\x12\'\n#ERROR_REASON_DEPENDENCY_UNAVAILABLE\x10\x0b\x12\x1c\n\x18\x45RROR_REASON_UNKNOWN_KEY\x10\x0c\x12\x1d\n\x19\x45RROR_REASON_ROLE_MISSING\x10\r\x12 \n\x1c\x45RROR_REASON_CONSENT_MISSING\x10\x0e\x12\x1a\n\x16\x45RROR_REASON_NOT_READY\x10\x0f\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19twin/error/v1/error.proto\x12\rtwin.error.v1*\xb1\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45RROR_REASON_NO_FACE\x10\x01\x12!\n\x1d\x45RROR_REASON_UNREADABLE_IMAGE\x10\x02\x12 \n\x1c\x45RROR_REASON_IMAGE_TOO_LARGE\x10\x03\x12(\n$ERROR_REASON_FACE_INDEX_OUT_OF_RANGE\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_MODEL_MISMATCH\x10\x06\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x07\x12 \n\x1c\x45RROR_REASON_DUPLICATE_PHOTO\x10\x08\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\t\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\n\x12\'\n#ERROR_REASON_DEPENDENCY_UNAVAILABLE\x10\x0b\x12\x1c\n\x18\x45RROR_REASON_UNKNOWN_KEY\x10\x0c\x12\x1d\n\x19\x45RROR_REASON_ROLE_MISSING\x10\r\x12 \n\x1c\x45RROR_REASON_CONSENT_MISSING\x10\x0e\x12\x1a\n\x16\x45RROR_REASON_NOT_READY\x10\x0f\x12\x1c\n\x18\x45RROR_REASON_LOW_QUALITY\x10\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twin.error.v1.error_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=45
-  _globals['_ERRORREASON']._serialized_end=576
+  _globals['_ERRORREASON']._serialized_end=606
 # @@protoc_insertion_point(module_scope)

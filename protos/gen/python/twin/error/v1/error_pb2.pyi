@@ -54,6 +54,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. Saving was asked for without a consent record."""
     ERROR_REASON_NOT_READY: _ErrorReason.ValueType  # 15
     """UNAVAILABLE. The service is still loading models or its index, or is shutting down."""
+    ERROR_REASON_LOW_QUALITY: _ErrorReason.ValueType  # 16
+    """FAILED_PRECONDITION. A face was found, and it is too poor to be enrolled; the message has each measure and its limit.
+    metadata: issues (names of twin.face.v1.QualityIssue without their prefix, with commas between), face_index.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the ErrorInfo.reason of a failed call, written there without the ERROR_REASON_ prefix."""
@@ -90,4 +94,8 @@ ERROR_REASON_CONSENT_MISSING: ErrorReason.ValueType  # 14
 """FAILED_PRECONDITION. Saving was asked for without a consent record."""
 ERROR_REASON_NOT_READY: ErrorReason.ValueType  # 15
 """UNAVAILABLE. The service is still loading models or its index, or is shutting down."""
+ERROR_REASON_LOW_QUALITY: ErrorReason.ValueType  # 16
+"""FAILED_PRECONDITION. A face was found, and it is too poor to be enrolled; the message has each measure and its limit.
+metadata: issues (names of twin.face.v1.QualityIssue without their prefix, with commas between), face_index.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -237,7 +237,9 @@ class Quality(_message.Message):
     """Shorter side of the box, pixels of the original image."""
     @_builtins.property
     def issues(self) -> _containers.RepeatedScalarFieldContainer[Global___QualityIssue.ValueType]:
-        """Every check that the face failed; empty when it passed all."""
+        """Every check that the face failed, as advice: searching refuses no face for its quality, and enrolling has limits of
+        its own, which are wider. Empty when the face passed all.
+        """
 
     def __init__(
         self,

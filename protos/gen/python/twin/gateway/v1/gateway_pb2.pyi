@@ -411,7 +411,9 @@ class AddPhotoRequest(_message.Message):
     photo_id: _builtins.str
     """The caller's own UUID for the photo, for safe retries."""
     all_faces: _builtins.bool
-    """Keeps every face, not the primary one alone."""
+    """Keeps every face that is good enough to be found by, not the primary one alone. Without such a face the photo is
+    refused with LOW_QUALITY.
+    """
     face_index: _builtins.int
     """Keeps this face only, overriding `all_faces`."""
     deletion_token: _builtins.str
@@ -424,7 +426,9 @@ class AddPhotoRequest(_message.Message):
 
     @_builtins.property
     def persons(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
-        """Who the faces are, by face index as DetectFaces gives it; `person` names the others."""
+        """Who the faces are, by face index as DetectFaces gives it; `person` names the others. A face named here that is too
+        poor to be kept refuses the photo with LOW_QUALITY.
+        """
 
     def __init__(
         self,

@@ -228,7 +228,8 @@ export type Quality = Message<"twin.face.v1.Quality"> & {
   sizePixels: number;
 
   /**
-   * Every check that the face failed; empty when it passed all.
+   * Every check that the face failed, as advice: searching refuses no face for its quality, and enrolling has limits of
+   * its own, which are wider. Empty when the face passed all.
    *
    * @generated from field: repeated twin.face.v1.QualityIssue issues = 7;
    */

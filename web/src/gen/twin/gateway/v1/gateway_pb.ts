@@ -430,7 +430,8 @@ export type AddPhotoRequest = Message<"twin.gateway.v1.AddPhotoRequest"> & {
   photoId: string;
 
   /**
-   * Keeps every face, not the primary one alone.
+   * Keeps every face that is good enough to be found by, not the primary one alone. Without such a face the photo is
+   * refused with LOW_QUALITY.
    *
    * @generated from field: bool all_faces = 8;
    */
@@ -444,7 +445,8 @@ export type AddPhotoRequest = Message<"twin.gateway.v1.AddPhotoRequest"> & {
   faceIndex?: number | undefined;
 
   /**
-   * Who the faces are, by face index as DetectFaces gives it; `person` names the others.
+   * Who the faces are, by face index as DetectFaces gives it; `person` names the others. A face named here that is too
+   * poor to be kept refuses the photo with LOW_QUALITY.
    *
    * @generated from field: map<int32, string> persons = 10;
    */

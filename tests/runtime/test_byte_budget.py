@@ -2,7 +2,7 @@
 
 import asyncio
 
-from vectorstore.byte_budget import ByteBudget
+from runtime.byte_budget import ByteBudget
 
 
 async def test_who_would_exceed_the_budget_waits_for_others() -> None:
@@ -12,7 +12,7 @@ async def test_who_would_exceed_the_budget_waits_for_others() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
     assert not second.done()
-    await budget.give_back(60)
+    budget.give_back(60)
     await asyncio.wait_for(second, 5)
 
 
@@ -23,7 +23,7 @@ async def test_what_is_larger_than_the_budget_gets_in_alone() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
     assert not small.done()
-    await budget.give_back(500)
+    budget.give_back(500)
     await asyncio.wait_for(small, 5)
 
 
@@ -34,5 +34,5 @@ async def test_who_stops_waiting_takes_nothing() -> None:
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    await budget.give_back(100)
+    budget.give_back(100)
     await asyncio.wait_for(budget.take(100), 5)

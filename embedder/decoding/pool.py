@@ -1,0 +1,118 @@
+"""Decoders for the pipeline: in this process, or in processes that can be spared."""
+
+import queue
+import threading
+from contextlib import suppress
+from typing import Final, Protocol
+
+from embedder import metrics
+from embedder.decoding.job import DecodeJob, perform
+from embedder.decoding.process import DecoderProcess
+from embedder.decoding.wire import BrokenDecoder
+from embedder.faces import Pixels
+from runtime.errors import NotReady, StartupError, UnreadableImage
+
+DEFAULT_TIMEOUT_S: Final = 10.0
+
+
+class Decoder(Protocol):
+    """Does decode jobs; several threads may ask at once."""
+
+    def run(self, job: DecodeJob) -> Pixels:
+        """Returns what the job asks for; raises UnreadableImage."""
+
+    def close(self) -> None:
+        """Lets go of everything."""
+
+
+class DirectDecoder:
+    """Decodes in the calling thread, for tools that read photos of their own: a crash is the whole process's."""
+
+    def run(self, job: DecodeJob) -> Pixels:
+        """Returns what the job asks for; raises UnreadableImage."""
+        return perform(job)
+
+    def close(self) -> None:
+        """Has nothing to let go of."""
+
+
+class DecoderPool:
+    """Decodes in a fixed number of processes. One that crashes or hangs is replaced, and costs its own image alone."""
+
+    def __init__(self, process_count: int, *, max_image_bytes: int, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Starts the processes and waits until all are ready; raises StartupError when one is not."""
+        self._max_image_bytes = max_image_bytes
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._closed = False
+        self._all: set[DecoderProcess] = set()
+        # An empty place means that its process broke; who takes the place starts another.
+        self._places: queue.LifoQueue[DecoderProcess | None] = queue.LifoQueue()
+        try:
+            processes = [self._start() for _ in range(process_count)]
+            for process in processes:
+                process.wait_until_ready()
+                self._places.put(process)
+        except (OSError, BrokenDecoder) as error:
+            self.close()
+            raise StartupError("a process for decoding photos could not be started; is memory short?") from error
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes that live."""
+        with self._lock:
+            return [process.pid for process in self._all]
+
+    def run(self, job: DecodeJob) -> Pixels:
+        """Returns what the job asks for, once a process is free.
+
+        Raises UnreadableImage, also for an image that the decoder died of or did not finish in time.
+        """
+        place = self._places.get()
+        try:
+            if place is None:
+                place = self._start()
+                place.wait_until_ready()
+        except (OSError, BrokenDecoder) as error:
+            self._drop(place)
+            self._places.put(None)
+            raise NotReady("photos cannot be decoded just now") from error
+        try:
+            return place.run(job, self._timeout_s)
+        except BrokenDecoder as error:
+            self._drop(place)
+            place = None
+            if self._closed:
+                raise NotReady("the service is shutting down") from error
+            metrics.DECODERS_LOST.inc()
+            kind = job.header.kind
+            raise UnreadableImage(f"the {kind.upper()} breaks its decoder", detected_type=kind) from error
+        finally:
+            self._places.put(place)
+
+    def close(self) -> None:
+        """Ends the processes, also while they work."""
+        with self._lock:
+            self._closed = True
+            processes, self._all = self._all, set()
+        for process in processes:
+            process.close()
+
+    def _start(self) -> DecoderProcess:
+        process = DecoderProcess(self._max_image_bytes)
+        with self._lock:
+            if not self._closed:
+                self._all.add(process)
+                return process
+        process.close()
+        raise BrokenDecoder
+
+    def _drop(self, process: DecoderProcess | None) -> None:
+        if process is None:
+            return
+        with self._lock:
+            known = process in self._all
+            self._all.discard(process)
+        if known:
+            with suppress(OSError):
+                process.close()

@@ -65,11 +65,12 @@ def test_every_face_of_the_peer_is_found(seen: Seen, model: Model, peer: Peer) -
         # The peer has one rounded scale for both axes, which moves small boxes: without any scaling they must agree.
         image = at_detection_size(image)
         theirs, ours = peer.boxes(image), boxes_of(faces_of(model, encoded(image)))
-    # Where no face is sure at 640, ours looks again, and a surer box of that look stands for the same face.
-    theirs_again = peer.boxes_of_second_look(image, SECOND_LOOK_SIDE)
     for box, overlap in zip(theirs, best_overlaps(theirs, ours), strict=True):
-        again = theirs_again[best_overlaps(theirs_again, box[None]) > SAME_FACE]
-        assert max(overlap, best_overlaps(again, ours).max(initial=0.0)) >= SAME_BOX, box
+        if overlap < SAME_BOX:
+            # Where no face is sure at 640, ours looks again, and a surer box of that look stands for the same face.
+            again = peer.boxes_of_second_look(image, SECOND_LOOK_SIDE)
+            again = again[best_overlaps(again, box[None]) > SAME_FACE]
+            assert best_overlaps(again, ours).max(initial=0.0) >= SAME_BOX, box
 
 
 def test_vectors_are_the_peers_on_equal_landmarks(seen: Seen, peer: Peer) -> None:

@@ -3,18 +3,26 @@
 import asyncio
 import hashlib
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import pytest
 from google.rpc import status_pb2
 from twin.embedder.v1 import embedder_pb2 as pb
+from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as vs
 
 from embedder.engine import Model
-from runtime.errors import DuplicatePhoto, TwinError
+from embedder.enroll import fit_faces
+from embedder.faces import AnalyzedImage, Box, Face, FaceChoice, Quality, Selection
+from embedder.quality import STRICT
+from runtime.errors import DuplicatePhoto, LowQuality, TwinError
 from runtime.status import error_info, to_status
 from runtime.vectors import decode_vector
 from tests.embedder.serving import each, embedder_server, fake_store, store_server, stored
+from tests.support import poor_photos
 
 
 def reason_of(answer: pb.EnrollResponse) -> str:
@@ -105,6 +113,112 @@ async def test_bad_photos_fail_alone_and_never_reach_the_store(model: Model, gau
         assert reason_of(answers[request.photo.photo_id]) == reason
     assert answers[good.photo.photo_id].HasField("photo")
     assert [request.photo.photo_id for request in fake.requests] == [good.photo.photo_id]
+
+
+async def test_poor_photo_is_refused_with_its_reasons_and_never_reaches_the_store(
+    model: Model, gauss_photo: Path
+) -> None:
+    fake = fake_store(stored)
+    async with store_server(fake) as store, embedder_server(model, store=store) as client:
+        found = await client.Embed(pb.EmbedRequest(image=gauss_photo.read_bytes()))
+        size = found.faces[0].quality.size_pixels
+        poor = {
+            "TOO_SMALL": (poor_photos.shrunk(gauss_photo, 14 / size), "px across, and at least 20 px are needed"),
+            "BLURRED": (poor_photos.blurred(gauss_photo, 0.07 * size), "blurred, with a sharpness of 0.0"),
+            "TOO_DARK": (poor_photos.exposed(gauss_photo, 0.05), "dark, with a brightness of 0.0"),
+        }
+        requests = {
+            issue: [
+                pb.EnrollRequest(photo=photo(), image=image),
+                pb.EnrollRequest(photo=photo(), image=image, face_index=0),
+                pb.EnrollRequest(photo=photo(), image=image, faces=pb.FACE_CHOICE_ALL),
+            ]
+            for issue, (image, _) in poor.items()
+        }
+        answers = await enrolled(client, *[request for group in requests.values() for request in group])
+    for issue, (_, words) in poor.items():
+        for request in requests[issue]:
+            error = answers[request.photo.photo_id].error
+            info = error_info(error)
+            assert info is not None and info.reason == "LOW_QUALITY"
+            assert issue in info.metadata["issues"].split(",")
+            assert info.metadata["face_index"] == "0"
+            assert words in error.message
+    assert fake.requests == []
+
+
+async def test_what_is_searched_is_never_refused_for_its_quality(model: Model, gauss_photo: Path) -> None:
+    async with embedder_server(model) as client:
+        found = await client.Embed(pb.EmbedRequest(image=poor_photos.exposed(gauss_photo, 0.05)))
+    assert found.faces[0].HasField("embedding")
+    assert face_pb2.QUALITY_ISSUE_TOO_DARK in found.faces[0].quality.issues
+
+
+async def test_poor_face_among_good_ones_is_left_out_unless_it_is_named(model: Model, six_faces_photo: Path) -> None:
+    fake = fake_store(stored)
+    async with store_server(fake) as store, embedder_server(model, store=store) as client:
+        found = await client.Embed(pb.EmbedRequest(image=six_faces_photo.read_bytes()))
+        box = found.faces[3].box
+        center = (box.left + box.width / 2, box.top + box.height / 2)
+        area = (center[0] - box.width, center[1] - box.height, center[0] + box.width, center[1] + box.height)
+        image = poor_photos.blurred(six_faces_photo, 0.07 * found.faces[3].quality.size_pixels, area)
+        found = await client.Embed(pb.EmbedRequest(image=image))
+        assert len(found.faces) == 6
+        poor = min(found.faces, key=lambda face: face.quality.sharpness)
+        assert abs(poor.box.left - box.left) < box.width / 2, "the face that was spoiled"
+        good = [face.index for face in found.faces if face.index != poor.index]
+        every_face = pb.EnrollRequest(
+            photo=photo(), image=image, faces=pb.FACE_CHOICE_ALL, persons={good[0]: "Ann", good[4]: "Bob"}
+        )
+        poor_face = pb.EnrollRequest(photo=photo(), image=image, face_index=poor.index)
+        named = pb.EnrollRequest(photo=photo(), image=image, faces=pb.FACE_CHOICE_ALL, persons={poor.index: "Cy"})
+        answers = await enrolled(client, every_face, poor_face, named)
+    assert [face.face.index for face in answers[every_face.photo.photo_id].photo.faces] == good
+    (sent,) = fake.requests
+    assert [face.person for face in sent.photo.faces] == ["Ann", "", "", "", "Bob"]
+    for refused in (poor_face, named):
+        error = answers[refused.photo.photo_id].error
+        info = error_info(error)
+        assert info is not None and info.reason == "LOW_QUALITY"
+        assert dict(info.metadata) == {"issues": "BLURRED", "face_index": str(poor.index)}
+        assert "Cy" not in str(error), "names are nobody else's business"
+
+
+def face_of(index: int, *, score: float = 0.5, size_pixels: float = 100.0, embedded: bool = True) -> Face:
+    quality = Quality(
+        detection_score=0.9,
+        score=score,
+        sharpness=0.6,
+        brightness=0.5,
+        yaw_degrees=0,
+        roll_degrees=0,
+        size_pixels=size_pixels,
+        issues=(),
+    )
+    vector = np.zeros(512, np.float32) if embedded else None
+    return Face(index, Box(0, 0, 1, 1), np.zeros((5, 2), np.float32), 0.9, quality, index == 0, vector)
+
+
+def test_photo_of_poor_faces_alone_is_refused_for_the_best_of_them() -> None:
+    sizes_and_scores = [(12, 0.1), (17, 0.3), (9, 0.2)]
+    faces = [face_of(index, score=score, size_pixels=size) for index, (size, score) in enumerate(sizes_and_scores)]
+    image = AnalyzedImage(640, 480, tuple(faces))
+    with pytest.raises(LowQuality, match=r"face 1 .* 17 px across, and at least 20 px") as caught:
+        fit_faces(image, Selection(FaceChoice.ALL), {}, STRICT)
+    assert caught.value.metadata == {"issues": "TOO_SMALL", "face_index": "1"}
+
+
+def test_only_the_faces_that_are_meant_are_judged() -> None:
+    others = AnalyzedImage(640, 480, (face_of(0, size_pixels=9, embedded=False), face_of(1)))
+    # A name for a face that is not enrolled is as idle as ever.
+    assert [face.index for face in fit_faces(others, Selection(FaceChoice.PRIMARY), {0: "x"}, STRICT)] == [1]
+
+
+def test_limits_are_those_of_the_enrolment() -> None:
+    image = AnalyzedImage(640, 480, (face_of(0, size_pixels=50),))
+    assert fit_faces(image, Selection(), {}, STRICT)
+    with pytest.raises(LowQuality, match="50 px across, and at least 60 px are needed"):
+        fit_faces(image, Selection(), {}, replace(STRICT, min_size_pixels=60))
 
 
 async def test_stores_own_refusal_is_handed_on(model: Model, gauss_photo: Path) -> None:

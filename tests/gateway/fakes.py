@@ -17,12 +17,13 @@ from twin.face.v1 import face_pb2 as fc
 from twin.vectorstore.v1 import vectorstore_pb2 as vs
 from twin.vectorstore.v1 import vectorstore_pb2_grpc as vs_grpc
 
-from runtime.errors import DuplicatePhoto, FaceIndexOutOfRange, NoFaceFound, NotFound, TwinError
+from runtime.errors import DuplicatePhoto, FaceIndexOutOfRange, LowQuality, NoFaceFound, NotFound, TwinError
 from runtime.interceptor import status_of
 
 MODEL_ID = "fake-model-1"
 DIMENSION = 8
 NO_FACE = b"nobody is in this picture"
+POOR_FACE = b"somebody is far away in this picture"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -229,7 +230,7 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
 
 
 class FakeEmbedder(em_grpc.EmbedderServiceServicer):
-    """Sees two faces in every picture, but for those that hold NO_FACE."""
+    """Sees two faces in every picture, but for those that hold NO_FACE; enrols none of one that holds POOR_FACE."""
 
     def __init__(self, vectors: FakeVectorStore) -> None:
         self.script = Script()
@@ -254,6 +255,8 @@ class FakeEmbedder(em_grpc.EmbedderServiceServicer):
             self.enrolled.append(request)
             try:
                 self.script.before.get("item", lambda: None)()
+                if POOR_FACE in request.image:
+                    raise LowQuality(0, ["TOO_SMALL"], ["it is 18 px across, and at least 20 px are needed"])
                 photo = vs.Photo()
                 photo.CopyFrom(request.photo)
                 photo.photo_id = photo.photo_id or str(uuid.uuid4())

@@ -10,7 +10,8 @@ from twin.gateway.v1 import gateway_pb2 as pb
 
 from gateway.local_store import LocalStore
 from runtime.errors import DependencyUnavailable
-from tests.gateway.fakes import NO_FACE
+from runtime.status import error_info
+from tests.gateway.fakes import NO_FACE, POOR_FACE
 from tests.gateway.harness import ADMIN, Gateway, until
 from tests.gateway.pictures import SECRETS, picture, with_secrets
 
@@ -70,13 +71,19 @@ async def test_what_fails_is_listed_and_fails_alone(gateway: Gateway) -> None:
     put(gateway, "b.jpg", picture(seed=2) + NO_FACE)
     put(gateway, "c.png", bytes(21 * 2**20))
     put(gateway, "copy-of-a.jpg", picture(seed=1))
+    put(gateway, "d.jpg", picture(seed=3) + POOR_FACE)
     state, failures = await run_import(gateway)
-    assert counts(state) == (4, 1, 1, 2)
+    assert counts(state) == (5, 1, 1, 3)
     codes = {failure.name: failure.error.code for failure in failures}
     assert codes == {
         "b.jpg": grpc.StatusCode.FAILED_PRECONDITION.value[0],
         "c.png": grpc.StatusCode.INVALID_ARGUMENT.value[0],
+        "d.jpg": grpc.StatusCode.FAILED_PRECONDITION.value[0],
     }
+    (poor,) = [failure.error for failure in failures if failure.name == "d.jpg"]
+    info = error_info(poor)
+    assert info is not None and info.reason == "LOW_QUALITY"
+    assert "18 px across" in poor.message
 
 
 async def test_an_import_that_was_cut_off_goes_on_where_it_stopped(gateway: Gateway) -> None:

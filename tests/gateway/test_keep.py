@@ -23,7 +23,8 @@ from runtime.errors import (
     StorageFull,
     TwinError,
 )
-from tests.gateway.fakes import NO_FACE
+from runtime.status import error_info, status_from_rpc_error
+from tests.gateway.fakes import NO_FACE, POOR_FACE
 from tests.gateway.harness import ADMIN, Gateway, refusal, until
 from tests.gateway.pictures import SECRETS, picture, with_secrets
 from tests.runtime.images.images import bad_images
@@ -192,6 +193,21 @@ async def test_a_definite_failure_takes_the_original_back_at_once(gateway: Gatew
 async def test_a_photo_without_a_face_leaves_nothing(gateway: Gateway) -> None:
     request = pb.AddPhotoRequest(image=picture() + NO_FACE, consent=CONSENT)
     assert await refusal(gateway.stub.AddPhoto(request)) == (grpc.StatusCode.FAILED_PRECONDITION, "NO_FACE")
+    assert not list((gateway.photos_dir / "kept").iterdir())
+
+
+async def test_a_face_too_poor_to_be_kept_is_searched_and_leaves_nothing(gateway: Gateway) -> None:
+    image = picture() + POOR_FACE
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=image, consent=CONSENT))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    found = await gateway.stub.Search(pb.SearchRequest(image=image, consent=CONSENT))
+    assert len(found.results) == 1
+    for status in (status_from_rpc_error(caught.value), found.save_error):
+        info = error_info(status)
+        assert info is not None and info.reason == "LOW_QUALITY"
+        assert dict(info.metadata) == {"issues": "TOO_SMALL", "face_index": "0"}
+        assert "18 px across, and at least 20 px are needed" in status.message
     assert not list((gateway.photos_dir / "kept").iterdir())
 
 

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
+import { QualityIssue } from "@gen/twin/face/v1/face_pb";
 import { describe, expect, test } from "vitest";
 import { UnusableFile } from "../photo/prepare";
 import { passesByItself, toProblem, toRemovalProblem } from "./problem";
@@ -10,6 +11,7 @@ const failure = (code: Code, reason: string, domain = "twin") =>
 describe("toProblem", () => {
   test.each([
     [Code.FailedPrecondition, "NO_FACE", "no-face"],
+    [Code.FailedPrecondition, "LOW_QUALITY", "low-quality"],
     [Code.InvalidArgument, "UNREADABLE_IMAGE", "unreadable"],
     [Code.InvalidArgument, "IMAGE_TOO_LARGE", "too-large"],
     [Code.Unavailable, "NOT_READY", "starting"],
@@ -56,6 +58,17 @@ describe("toProblem", () => {
       { desc: ErrorInfoSchema, value: { reason: "IMAGE_TOO_LARGE", domain: "twin", metadata } },
     ]);
     expect(toProblem(thrown, true)).toEqual({ kind: "too-large", limit: { amount: 50_000_000, unit: "pixels" } });
+  });
+
+  test("what is wrong with a face is kept, as far as it is known here", () => {
+    const metadata = { issues: "TOO_SMALL,HIDDEN,BLURRED", face_index: "2" };
+    const thrown = new ConnectError("words", Code.FailedPrecondition, undefined, [
+      { desc: ErrorInfoSchema, value: { reason: "LOW_QUALITY", domain: "twin", metadata } },
+    ]);
+    expect(toProblem(thrown, true)).toEqual({
+      kind: "low-quality",
+      issues: [QualityIssue.TOO_SMALL, QualityIssue.BLURRED],
+    });
   });
 
   test("a refusal by the transport, which names no limit, has the usual one", () => {

@@ -1,11 +1,13 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
+import { QualityIssue } from "@gen/twin/face/v1/face_pb";
 import type { UnreadFormat } from "../photo/format";
 import { UnusableFile } from "../photo/prepare";
 
 /** What went wrong, as far as a visitor can do something different about it. */
 export type ProblemKind =
   | "no-face"
+  | "low-quality"
   | "unreadable"
   | "too-large"
   | "heic"
@@ -38,6 +40,8 @@ export interface Problem {
   format?: UnreadFormat;
   /** For "too-large": what would not have been. */
   limit?: SizeLimit;
+  /** For "low-quality": what is wrong with the face. */
+  issues?: readonly QualityIssue[];
   /** How long the service asks callers to wait, ms. */
   retryAfterMs?: number;
   /** The service's own words, for problems that have none here. */
@@ -46,6 +50,7 @@ export interface Problem {
 
 const KIND_BY_REASON: Readonly<Record<string, ProblemKind>> = {
   NO_FACE: "no-face",
+  LOW_QUALITY: "low-quality",
   UNREADABLE_IMAGE: "unreadable",
   IMAGE_TOO_LARGE: "too-large",
   FACE_INDEX_OUT_OF_RANGE: "face-gone",
@@ -85,6 +90,7 @@ export function toProblem(thrown: unknown, online: boolean = navigator.onLine): 
   return {
     kind,
     ...(kind === "too-large" && { limit: limitIn(info?.metadata) ?? USUAL_LIMIT }),
+    ...(kind === "low-quality" && { issues: issuesIn(info?.metadata) }),
     ...(delay && { retryAfterMs: Number(delay.seconds) * 1000 + delay.nanos / 1e6 }),
     ...((kind === "unexpected" || kind === "malformed") && { detail: thrown.rawMessage }),
   };
@@ -103,6 +109,12 @@ function limitIn(metadata: Readonly<Record<string, string>> = {}): SizeLimit | u
   const unit = metadata["unit"];
   if (!(amount > 0) || (unit !== "bytes" && unit !== "pixels")) return undefined;
   return { amount, unit };
+}
+
+/** The issues that are known here; a newer service may name others. */
+function issuesIn(metadata: Readonly<Record<string, string>> = {}): QualityIssue[] {
+  const names = (metadata["issues"] ?? "").split(",");
+  return names.flatMap((name) => QualityIssue[name as keyof typeof QualityIssue] ?? []);
 }
 
 /** True for problems that pass by themselves, so that waiting and asking again helps. */

@@ -1,3 +1,4 @@
+import { QualityIssue } from "@gen/twin/face/v1/face_pb";
 import type { Problem, ProblemKind } from "../api/problem";
 import type { KeepFor } from "../state/state";
 import { countOf, PERCENT_SIGN, percentOf, shareOf, sizeOf } from "./numbers";
@@ -5,11 +6,35 @@ import { countOf, PERCENT_SIGN, percentOf, shareOf, sizeOf } from "./numbers";
 const LANGUAGE = "en";
 const faces = (count: number) => `${countOf(count, LANGUAGE)} ${count === 1 ? "face" : "faces"}`;
 
+/** What would make a face easier to compare. */
+const quality: Partial<Record<QualityIssue, string>> = {
+  [QualityIssue.TOO_SMALL]: "The face is small in the photo; one taken from closer tells more.",
+  [QualityIssue.BLURRED]: "The face is a little blurred.",
+  [QualityIssue.TOO_DARK]: "The face is dark; more light helps.",
+  [QualityIssue.TOO_BRIGHT]: "The face is very bright; softer light helps.",
+  [QualityIssue.TURNED_AWAY]: "The face is turned away; looking at the camera helps.",
+  [QualityIssue.LOW_CONFIDENCE]: "It may not be a face at all.",
+};
+
+/** The same for a face that is too poor to be kept. */
+const tooPoor: typeof quality = {
+  [QualityIssue.TOO_SMALL]: "It is too small in the photo: take one from closer.",
+  [QualityIssue.BLURRED]: "It is too blurred: hold the camera still, and let it focus.",
+  [QualityIssue.TOO_DARK]: "It is too dark: find more light.",
+  [QualityIssue.TOO_BRIGHT]: "It is too bright: find softer light.",
+  [QualityIssue.TURNED_AWAY]: "It is turned too far away: look towards the camera.",
+  [QualityIssue.LOW_CONFIDENCE]: "It may not be a face at all.",
+};
+
 /** What to say about a problem: what it is, and what to do. */
 const problems: Record<ProblemKind, { title: string; advice: string }> = {
   "no-face": {
     title: "No face in this photo",
     advice: "Try one where the face is lit, in focus and looking towards the camera.",
+  },
+  "low-quality": {
+    title: "This face cannot be told apart from others",
+    advice: "Kept like this, it would be found for the wrong people. Try another photo.",
   },
   unreadable: {
     title: "This photo cannot be read",
@@ -98,10 +123,11 @@ const settled: Partial<typeof problems> = {
 };
 
 /** The same, with what is known of this file. */
-function wordsFor({ kind, format, limit }: Problem): { title: string; advice: string } {
+function wordsFor({ kind, format, limit, issues }: Problem): { title: string; advice: string } {
   const { title, advice } = problems[kind];
   if (format) return { title: `${format.toUpperCase()} pictures cannot be read`, advice };
   if (limit) return { title, advice: `Photos of up to ${sizeOf(limit, LANGUAGE)} work. ${advice}` };
+  if (issues) return { title, advice: [...issues.flatMap((issue) => tooPoor[issue] ?? []), advice].join(" ") };
   return { title, advice };
 }
 
@@ -187,14 +213,7 @@ export const en = {
     lead: "Too alike for a twin, so they are kept apart.",
   },
 
-  quality: {
-    tooSmall: "The face is small in the photo; one taken from closer tells more.",
-    blurred: "The face is a little blurred.",
-    tooDark: "The face is dark; more light helps.",
-    tooBright: "The face is very bright; softer light helps.",
-    turnedAway: "The face is turned away; looking at the camera helps.",
-    unsure: "It may not be a face at all.",
-  },
+  quality,
 
   keep: {
     title: "Keep my photo",

@@ -1,3 +1,4 @@
+import { QualityIssue } from "@gen/twin/face/v1/face_pb";
 import { describe, expect, test } from "vitest";
 import { en } from "./en";
 
@@ -24,7 +25,16 @@ test("a weak likeness is called weak", () => {
 });
 
 test("every problem says what it is and what to do", () => {
-  for (const kind of ["no-face", "unreadable", "too-large", "heic", "starting", "overloaded", "offline"] as const) {
+  for (const kind of [
+    "no-face",
+    "low-quality",
+    "unreadable",
+    "too-large",
+    "heic",
+    "starting",
+    "overloaded",
+    "offline",
+  ] as const) {
     const { title, advice } = en.problem({ kind });
     expect(title).not.toBe("");
     expect(advice).not.toBe("");
@@ -35,6 +45,12 @@ test("a picture that is not read is called by its name, and told what works", ()
   const { title, advice } = en.problem({ kind: "unread-format", format: "gif" });
   expect(title).toBe("GIF pictures cannot be read");
   expect(advice).toMatch(/^JPEG, PNG and WebP photos work/);
+});
+
+test("a face that is too poor to keep is told each reason before what to do", () => {
+  const { advice } = en.problem({ kind: "low-quality", issues: [QualityIssue.TOO_SMALL, QualityIssue.TOO_DARK] });
+  expect(advice).toMatch(/^It is too small in the photo: .* It is too dark: .* Try another photo\.$/);
+  expect(en.problem({ kind: "low-quality", issues: [] }).advice).toMatch(/^Kept like this/);
 });
 
 test.each([

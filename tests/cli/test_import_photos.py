@@ -1,0 +1,96 @@
+"""What an import makes of a service's refusals, against a gateway that obeys the test."""
+
+import csv
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_status import rpc_status
+from twin.face.v1 import face_pb2
+from twin.gateway.v1 import gateway_pb2 as pb
+from twin.gateway.v1 import gateway_pb2_grpc
+
+from cli.main import main
+from runtime.errors import LowQuality, ModelMismatch, TwinError
+from runtime.status import to_status
+
+POOR = LowQuality(0, ["TOO_SMALL"], ["it is 18 px across, and at least 20 px are needed"])
+Refuse = Callable[[pb.AddPhotoRequest], TwinError | None]
+
+
+class FakeGateway(gateway_pb2_grpc.TwinServiceServicer):
+    """Adds every photo that the test does not refuse."""
+
+    def __init__(self, refuse: Refuse) -> None:
+        self.refuse = refuse
+        self.added: list[str] = []
+
+    def GetStats(self, request: pb.GetStatsRequest, context: Any) -> pb.GetStatsResponse:  # noqa: N802
+        return pb.GetStatsResponse()
+
+    def AddPhoto(self, request: pb.AddPhotoRequest, context: Any) -> pb.AddPhotoResponse:  # noqa: N802
+        error = self.refuse(request)
+        if error is not None:
+            context.abort_with_status(rpc_status.to_status(to_status(error)))
+        self.added.append(request.original_filename)
+        return pb.AddPhotoResponse(faces=[face_pb2.Face()])
+
+
+@contextmanager
+def serving(gateway: FakeGateway) -> Iterator[str]:
+    """Serves the fake; yields its address."""
+    with ThreadPoolExecutor(4) as threads:
+        server = grpc.server(threads)
+        gateway_pb2_grpc.add_TwinServiceServicer_to_server(gateway, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.stop(0).wait()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("far.jpg", "near.jpg", "nearer.jpg"):
+        (folder / name).write_bytes(b"the gateway looks at it: " + name.encode())
+    return folder
+
+
+def run_import(
+    gateway: FakeGateway, folder: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, list[dict[str, str]]]:
+    with serving(gateway) as address:
+        monkeypatch.setenv("TWIN_GATEWAY_TARGET", address)
+        code = main(["import", str(folder), "--report", str(report)])
+    if not report.exists():
+        return code, []
+    with report.open(newline="") as file:
+        return code, list(csv.DictReader(file))
+
+
+def test_a_photo_of_a_poor_face_is_skipped_with_its_reason(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = FakeGateway(lambda request: POOR if request.original_filename == "far.jpg" else None)  # type: ignore[abstract]
+    code, rows = run_import(gateway, folder, tmp_path / "skipped.csv", monkeypatch)
+    assert code == 1
+    assert sorted(gateway.added) == ["near.jpg", "nearer.jpg"]
+    assert rows == [{"path": str(folder / "far.jpg"), "reason": "LOW_QUALITY", "message": POOR.message}]
+    assert "18 px across, and at least 20 px are needed" in POOR.message
+    assert "2 photos added (2 faces), 0 already there, 1 skipped" in capsys.readouterr().out
+
+
+def test_a_refusal_that_every_photo_would_meet_ends_the_import(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = FakeGateway(lambda _: ModelMismatch(expected="a", actual="b"))  # type: ignore[abstract]
+    code, rows = run_import(gateway, folder, tmp_path / "skipped.csv", monkeypatch)
+    assert (code, rows, gateway.added) == (1, [], [])
+    assert "MODEL_MISMATCH" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from twin.embedder.v1 import embedder_pb2
 from twin.face.v1 import face_pb2
 
-from embedder.faces import AnalyzedImage, Face, FaceChoice, Floats, Quality, QualityIssue, Selection
+from embedder.faces import AnalyzedImage, Attributes, Face, FaceChoice, Floats, Quality, QualityIssue, Selection
 from embedder.models.load import LoadedPack
 from runtime.errors import InvalidField
 from runtime.vectors import encode_vector
@@ -48,6 +48,7 @@ def to_face(face: Face, model_id: str) -> face_pb2.Face:
         embedding=None
         if face.vector is None
         else face_pb2.Embedding(float32_le=encode_vector(face.vector), model_id=model_id),
+        attributes=None if face.attributes is None else _attributes(face.attributes),
     )
 
 
@@ -73,6 +74,12 @@ def _landmarks(points: Floats) -> face_pb2.Landmarks:
     left_eye, right_eye, nose, left_mouth, right_mouth = (face_pb2.Point(x=x, y=y) for x, y in points.tolist())
     return face_pb2.Landmarks(
         left_eye=left_eye, right_eye=right_eye, nose=nose, left_mouth=left_mouth, right_mouth=right_mouth
+    )
+
+
+def _attributes(attributes: Attributes) -> face_pb2.Attributes:
+    return face_pb2.Attributes(
+        age_years=attributes.age_years, female_score=attributes.female_score, male_score=attributes.male_score
     )
 
 

@@ -85,6 +85,15 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Attributes:
+    """What small networks take a face for: the age in years, 0 to 100, and two scores, 0 to 1, that sum to 1."""
+
+    age_years: float
+    female_score: float
+    male_score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """One face of an image. landmarks (5, 2) float32 px; vector (dimension,) float32 of unit length, or None."""
 
@@ -95,6 +104,7 @@ class Face:
     quality: Quality
     primary: bool
     vector: Floats | None
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)

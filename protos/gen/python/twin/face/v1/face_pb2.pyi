@@ -261,6 +261,40 @@ class Quality(_message.Message):
 Global___Quality: _TypeAlias = Quality  # noqa: Y015
 
 @_typing.final
+class Attributes(_message.Message):
+    """Attributes are what small networks take a face for. They describe how a photo looks to a network, not who a person is:
+    they are no facts about anybody, miss by many years, are wrong more often for some groups of people than for others, and
+    must decide nothing. Services estimate them only where their operator has switched them on; nothing compares or keeps
+    them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGE_YEARS_FIELD_NUMBER: _builtins.int
+    FEMALE_SCORE_FIELD_NUMBER: _builtins.int
+    MALE_SCORE_FIELD_NUMBER: _builtins.int
+    age_years: _builtins.float
+    """Estimated age, years, 0 to 100."""
+    female_score: _builtins.float
+    """How female the face looks to the network, 0 to 1; the two scores sum to 1. Not a calibrated probability."""
+    male_score: _builtins.float
+    """How male the face looks to the network, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        age_years: _builtins.float = ...,
+        female_score: _builtins.float = ...,
+        male_score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_years", b"age_years", "female_score", b"female_score", "male_score", b"male_score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attributes: _TypeAlias = Attributes  # noqa: Y015
+
+@_typing.final
 class Face(_message.Message):
     """Face is one detected face."""
 
@@ -273,6 +307,7 @@ class Face(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     PRIMARY_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the list that the detector returned for this image; a caller names a face by it."""
     detection_score: _builtins.float
@@ -289,6 +324,10 @@ class Face(_message.Message):
     def embedding(self) -> Global___Embedding:
         """Empty unless the call computes embeddings."""
 
+    @_builtins.property
+    def attributes(self) -> Global___Attributes:
+        """Absent unless the service has them switched on, which is not the default."""
+
     def __init__(
         self,
         *,
@@ -299,10 +338,11 @@ class Face(_message.Message):
         quality: Global___Quality | None = ...,
         primary: _builtins.bool = ...,
         embedding: Global___Embedding | None = ...,
+        attributes: Global___Attributes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "embedding", b"embedding", "landmarks", b"landmarks", "quality", b"quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "box", b"box", "embedding", b"embedding", "landmarks", b"landmarks", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "detection_score", b"detection_score", "embedding", b"embedding", "index", b"index", "landmarks", b"landmarks", "primary", b"primary", "quality", b"quality"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "box", b"box", "detection_score", b"detection_score", "embedding", b"embedding", "index", b"index", "landmarks", b"landmarks", "primary", b"primary", "quality", b"quality"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

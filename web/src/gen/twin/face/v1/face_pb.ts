@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file twin/face/v1/face.proto.
  */
 export const file_twin_face_v1_face: GenFile = /*@__PURE__*/
-  fileDesc("Chd0d2luL2ZhY2UvdjEvZmFjZS5wcm90bxIMdHdpbi5mYWNlLnYxIj8KA0JveBIMCgRsZWZ0GAEgASgCEgsKA3RvcBgCIAEoAhINCgV3aWR0aBgDIAEoAhIOCgZoZWlnaHQYBCABKAIiHQoFUG9pbnQSCQoBeBgBIAEoAhIJCgF5GAIgASgCItABCglMYW5kbWFya3MSJQoIbGVmdF9leWUYASABKAsyEy50d2luLmZhY2UudjEuUG9pbnQSJgoJcmlnaHRfZXllGAIgASgLMhMudHdpbi5mYWNlLnYxLlBvaW50EiEKBG5vc2UYAyABKAsyEy50d2luLmZhY2UudjEuUG9pbnQSJwoKbGVmdF9tb3V0aBgEIAEoCzITLnR3aW4uZmFjZS52MS5Qb2ludBIoCgtyaWdodF9tb3V0aBgFIAEoCzITLnR3aW4uZmFjZS52MS5Qb2ludCIxCglFbWJlZGRpbmcSEgoKZmxvYXQzMl9sZRgBIAEoDBIQCghtb2RlbF9pZBgCIAEoCSJ8CgtDYWxpYnJhdGlvbhIeChZzYW1lX3BlcnNvbl9zaW1pbGFyaXR5GAEgASgCEhwKFGR1cGxpY2F0ZV9zaW1pbGFyaXR5GAIgASgCEhUKDXBlcmNlbnRfc2xvcGUYAyABKAISGAoQcGVyY2VudF9taWRwb2ludBgEIAEoAiKrAQoHUXVhbGl0eRINCgVzY29yZRgBIAEoAhIRCglzaGFycG5lc3MYAiABKAISEgoKYnJpZ2h0bmVzcxgDIAEoAhITCgt5YXdfZGVncmVlcxgEIAEoAhIUCgxyb2xsX2RlZ3JlZXMYBSABKAISEwoLc2l6ZV9waXhlbHMYBiABKAISKgoGaXNzdWVzGAcgAygOMhoudHdpbi5mYWNlLnYxLlF1YWxpdHlJc3N1ZSLfAQoERmFjZRINCgVpbmRleBgBIAEoBRIeCgNib3gYAiABKAsyES50d2luLmZhY2UudjEuQm94EioKCWxhbmRtYXJrcxgDIAEoCzIXLnR3aW4uZmFjZS52MS5MYW5kbWFya3MSFwoPZGV0ZWN0aW9uX3Njb3JlGAQgASgCEiYKB3F1YWxpdHkYBSABKAsyFS50d2luLmZhY2UudjEuUXVhbGl0eRIPCgdwcmltYXJ5GAYgASgIEioKCWVtYmVkZGluZxgHIAEoCzIXLnR3aW4uZmFjZS52MS5FbWJlZGRpbmcq4AEKDFF1YWxpdHlJc3N1ZRIdChlRVUFMSVRZX0lTU1VFX1VOU1BFQ0lGSUVEEAASGwoXUVVBTElUWV9JU1NVRV9UT09fU01BTEwQARIZChVRVUFMSVRZX0lTU1VFX0JMVVJSRUQQAhIaChZRVUFMSVRZX0lTU1VFX1RPT19EQVJLEAMSHAoYUVVBTElUWV9JU1NVRV9UT09fQlJJR0hUEAQSHQoZUVVBTElUWV9JU1NVRV9UVVJORURfQVdBWRAFEiAKHFFVQUxJVFlfSVNTVUVfTE9XX0NPTkZJREVOQ0UQBmIGcHJvdG8z");
+  fileDesc("Chd0d2luL2ZhY2UvdjEvZmFjZS5wcm90bxIMdHdpbi5mYWNlLnYxIj8KA0JveBIMCgRsZWZ0GAEgASgCEgsKA3RvcBgCIAEoAhINCgV3aWR0aBgDIAEoAhIOCgZoZWlnaHQYBCABKAIiHQoFUG9pbnQSCQoBeBgBIAEoAhIJCgF5GAIgASgCItABCglMYW5kbWFya3MSJQoIbGVmdF9leWUYASABKAsyEy50d2luLmZhY2UudjEuUG9pbnQSJgoJcmlnaHRfZXllGAIgASgLMhMudHdpbi5mYWNlLnYxLlBvaW50EiEKBG5vc2UYAyABKAsyEy50d2luLmZhY2UudjEuUG9pbnQSJwoKbGVmdF9tb3V0aBgEIAEoCzITLnR3aW4uZmFjZS52MS5Qb2ludBIoCgtyaWdodF9tb3V0aBgFIAEoCzITLnR3aW4uZmFjZS52MS5Qb2ludCIxCglFbWJlZGRpbmcSEgoKZmxvYXQzMl9sZRgBIAEoDBIQCghtb2RlbF9pZBgCIAEoCSJ8CgtDYWxpYnJhdGlvbhIeChZzYW1lX3BlcnNvbl9zaW1pbGFyaXR5GAEgASgCEhwKFGR1cGxpY2F0ZV9zaW1pbGFyaXR5GAIgASgCEhUKDXBlcmNlbnRfc2xvcGUYAyABKAISGAoQcGVyY2VudF9taWRwb2ludBgEIAEoAiKrAQoHUXVhbGl0eRINCgVzY29yZRgBIAEoAhIRCglzaGFycG5lc3MYAiABKAISEgoKYnJpZ2h0bmVzcxgDIAEoAhITCgt5YXdfZGVncmVlcxgEIAEoAhIUCgxyb2xsX2RlZ3JlZXMYBSABKAISEwoLc2l6ZV9waXhlbHMYBiABKAISKgoGaXNzdWVzGAcgAygOMhoudHdpbi5mYWNlLnYxLlF1YWxpdHlJc3N1ZSJJCgpBdHRyaWJ1dGVzEhEKCWFnZV95ZWFycxgBIAEoAhIUCgxmZW1hbGVfc2NvcmUYAiABKAISEgoKbWFsZV9zY29yZRgDIAEoAiKNAgoERmFjZRINCgVpbmRleBgBIAEoBRIeCgNib3gYAiABKAsyES50d2luLmZhY2UudjEuQm94EioKCWxhbmRtYXJrcxgDIAEoCzIXLnR3aW4uZmFjZS52MS5MYW5kbWFya3MSFwoPZGV0ZWN0aW9uX3Njb3JlGAQgASgCEiYKB3F1YWxpdHkYBSABKAsyFS50d2luLmZhY2UudjEuUXVhbGl0eRIPCgdwcmltYXJ5GAYgASgIEioKCWVtYmVkZGluZxgHIAEoCzIXLnR3aW4uZmFjZS52MS5FbWJlZGRpbmcSLAoKYXR0cmlidXRlcxgIIAEoCzIYLnR3aW4uZmFjZS52MS5BdHRyaWJ1dGVzKuABCgxRdWFsaXR5SXNzdWUSHQoZUVVBTElUWV9JU1NVRV9VTlNQRUNJRklFRBAAEhsKF1FVQUxJVFlfSVNTVUVfVE9PX1NNQUxMEAESGQoVUVVBTElUWV9JU1NVRV9CTFVSUkVEEAISGgoWUVVBTElUWV9JU1NVRV9UT09fREFSSxADEhwKGFFVQUxJVFlfSVNTVUVfVE9PX0JSSUdIVBAEEh0KGVFVQUxJVFlfSVNTVUVfVFVSTkVEX0FXQVkQBRIgChxRVUFMSVRZX0lTU1VFX0xPV19DT05GSURFTkNFEAZiBnByb3RvMw");
 
 /**
  * Box is an axis-aligned rectangle in pixels of the upright image (EXIF orientation applied), origin at the top left.
@@ -244,6 +244,44 @@ export const QualitySchema: GenMessage<Quality> = /*@__PURE__*/
   messageDesc(file_twin_face_v1_face, 5);
 
 /**
+ * Attributes are what small networks take a face for. They describe how a photo looks to a network, not who a person is:
+ * they are no facts about anybody, miss by many years, are wrong more often for some groups of people than for others, and
+ * must decide nothing. Services estimate them only where their operator has switched them on; nothing compares or keeps
+ * them.
+ *
+ * @generated from message twin.face.v1.Attributes
+ */
+export type Attributes = Message<"twin.face.v1.Attributes"> & {
+  /**
+   * Estimated age, years, 0 to 100.
+   *
+   * @generated from field: float age_years = 1;
+   */
+  ageYears: number;
+
+  /**
+   * How female the face looks to the network, 0 to 1; the two scores sum to 1. Not a calibrated probability.
+   *
+   * @generated from field: float female_score = 2;
+   */
+  femaleScore: number;
+
+  /**
+   * How male the face looks to the network, 0 to 1.
+   *
+   * @generated from field: float male_score = 3;
+   */
+  maleScore: number;
+};
+
+/**
+ * Describes the message twin.face.v1.Attributes.
+ * Use `create(AttributesSchema)` to create a new message.
+ */
+export const AttributesSchema: GenMessage<Attributes> = /*@__PURE__*/
+  messageDesc(file_twin_face_v1_face, 6);
+
+/**
  * Face is one detected face.
  *
  * @generated from message twin.face.v1.Face
@@ -291,6 +329,13 @@ export type Face = Message<"twin.face.v1.Face"> & {
    * @generated from field: twin.face.v1.Embedding embedding = 7;
    */
   embedding?: Embedding | undefined;
+
+  /**
+   * Absent unless the service has them switched on, which is not the default.
+   *
+   * @generated from field: twin.face.v1.Attributes attributes = 8;
+   */
+  attributes?: Attributes | undefined;
 };
 
 /**
@@ -298,7 +343,7 @@ export type Face = Message<"twin.face.v1.Face"> & {
  * Use `create(FaceSchema)` to create a new message.
  */
 export const FaceSchema: GenMessage<Face> = /*@__PURE__*/
-  messageDesc(file_twin_face_v1_face, 6);
+  messageDesc(file_twin_face_v1_face, 7);
 
 /**
  * QualityIssue says why a face is a poor one to compare.

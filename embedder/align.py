@@ -44,15 +44,19 @@ def align(image: Pixels, landmarks: Floats) -> Pixels:
 
     image (H, W, 3) uint8 BGR; landmarks (5, 2) float32 px. Returns (112, 112, 3) uint8, black where the photo ends.
     """
-    matrix = estimate_similarity(landmarks, ARCFACE_TEMPLATE)
+    return warp(image, estimate_similarity(landmarks, ARCFACE_TEMPLATE), CROP_SIZE)
+
+
+def warp(image: Pixels, matrix: npt.NDArray[np.float64], side: int) -> Pixels:
+    """Brings an image to (side, side, 3), each point p to matrix[:, :2] @ p + matrix[:, 2]; black outside of it."""
     if max(image.shape[:2]) > _MAX_WARP_SIDE:
-        image, matrix = _narrowed(image, matrix)
-    return cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), borderValue=0.0)  # type: ignore[return-value]
+        image, matrix = _narrowed(image, matrix, side)
+    return cv2.warpAffine(image, matrix, (side, side), borderValue=0.0)  # type: ignore[return-value]
 
 
-def _narrowed(image: Pixels, matrix: npt.NDArray[np.float64]) -> tuple[Pixels, npt.NDArray[np.float64]]:
+def _narrowed(image: Pixels, matrix: npt.NDArray[np.float64], side: int) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """Cuts out what the warp will read, with a pixel to spare, and moves the matrix along."""
-    corners = np.array([[0, 0], [CROP_SIZE, 0], [0, CROP_SIZE], [CROP_SIZE, CROP_SIZE]], np.float64)
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
     sources = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
     height, width = image.shape[:2]
     left, top = np.clip(np.floor(sources.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)

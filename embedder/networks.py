@@ -27,6 +27,18 @@ class Normalization:
     """"BGR" or "RGB"."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelNormalization:
+    """How pixels become network input where each channel has numbers of its own: (pixel − mean) / scale.
+
+    mean and scale are in channel_order, "BGR" or "RGB".
+    """
+
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    channel_order: str
+
+
 def to_batch(images: Sequence[Pixels], rule: Normalization) -> Floats:
     """Stacks images (H, W, 3) uint8 BGR of one size into (n, 3, H, W) float32, normalized, channels in order."""
     mean = (rule.mean, rule.mean, rule.mean)
@@ -34,3 +46,12 @@ def to_batch(images: Sequence[Pixels], rule: Normalization) -> Floats:
         list(images), scalefactor=1.0 / rule.scale, mean=mean, swapRB=rule.channel_order == "RGB"
     )
     return np.asarray(batch, np.float32)
+
+
+def to_batch_by_channel(images: Sequence[Pixels], rule: ChannelNormalization) -> Floats:
+    """Stacks images (H, W, 3) uint8 BGR of one size into (n, 3, H, W) float32, normalized, channels in order."""
+    stacked = np.stack(images).astype(np.float32)
+    if rule.channel_order == "RGB":
+        stacked = stacked[..., ::-1]
+    normalized = (stacked - np.array(rule.mean, np.float32)) / np.array(rule.scale, np.float32)
+    return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -23,17 +24,17 @@ class PackDefinition:
     manifest: Manifest
     archives: tuple[Archive, ...]
 
-    def completed(self, detector_sha256: str, recognizer_sha256: str) -> Manifest:
-        """Returns the manifest with the digests of the rewritten graphs."""
-        return dataclasses.replace(
-            self.manifest,
-            detector=dataclasses.replace(self.manifest.detector, sha256=detector_sha256),
-            recognizer=dataclasses.replace(self.manifest.recognizer, sha256=recognizer_sha256),
-        )
+    def completed(self, digests: Mapping[str, str]) -> Manifest:
+        """Returns the manifest with the digests of the rewritten graphs, given by section; others stay as they are."""
+        networks: dict[str, Any] = {
+            section: dataclasses.replace(network, sha256=digests.get(section, network.sha256))
+            for section, network in self.manifest.networks.items()
+        }
+        return dataclasses.replace(self.manifest, **networks)
 
     def accepts(self, manifest: Manifest) -> bool:
         """True when a manifest on disk is this definition's, whatever its rewritten graphs' digests are."""
-        return self.completed(manifest.detector.sha256, manifest.recognizer.sha256) == manifest
+        return self.completed({section: network.sha256 for section, network in manifest.networks.items()}) == manifest
 
 
 @cache
@@ -42,7 +43,7 @@ def starter_definition() -> PackDefinition:
     text = resources.files("embedder.models").joinpath("starter.toml").read_text(encoding="utf-8")
     table: dict[str, Any] = tomllib.loads(text)
     archives = tuple(archive_from_table(archive) for archive in table["archive"])
-    for network in (table["detector"], table["recognizer"]):
+    for network in (table["detector"], table["recognizer"], table["age"], table["gender"]):
         # Stands for "not yet made"; the manifest on disk has the digest of the rewritten graph.
         network["sha256"] = "0" * 64
     photos = [

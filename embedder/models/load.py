@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedder.attributes import AttributeGraph, AttributeGraphs
 from embedder.detect import DetectorSpec
 from embedder.embed import RecognizerSpec
 from embedder.models.definition import STARTER, starter_definition
 from embedder.models.digest import model_id_of, sha256_of
 from embedder.models.graphs import read_graph
 from embedder.models.layout import manifest_of_folder
-from embedder.models.manifest import MANIFEST_NAME, Manifest, NetworkFile, read_manifest
-from embedder.networks import Normalization
+from embedder.models.manifest import MANIFEST_NAME, AttributeFile, Manifest, NetworkFile, read_manifest
+from embedder.networks import ChannelNormalization, Normalization
 from runtime.errors import StartupError
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPack:
-    """A checked pack: both graphs as bytes, and how to use them."""
+    """A checked pack: its graphs as bytes, and how to use them."""
 
     manifest: Manifest
     model_id: str
@@ -25,6 +26,8 @@ class LoadedPack:
     recognizer_graph: bytes
     recognizer_spec: RecognizerSpec
     photos: tuple[Path, ...]
+    attributes: AttributeGraphs | None
+    """None for a pack without networks for age and gender."""
 
 
 def load_pack(models_dir: Path, pack: str, *, flip_averaging: bool = False) -> LoadedPack:
@@ -58,7 +61,24 @@ def load_pack(models_dir: Path, pack: str, *, flip_averaging: bool = False) -> L
             _rule(manifest.recognizer), recognizer.dimension, recognizer.fixed_batch, flip_averaging
         ),
         photos=tuple(folder / file for file, _ in manifest.photos if (folder / file).is_file()),
+        attributes=_attributes(folder, manifest, pack),
     )
+
+
+def _attributes(folder: Path, manifest: Manifest, pack: str) -> AttributeGraphs | None:
+    if manifest.age is None or manifest.gender is None:
+        return None
+    graphs: list[AttributeGraph] = []
+    for network in (manifest.age, manifest.gender):
+        what = str(folder / network.file)
+        graph = _read_checked(folder, network, pack)
+        shape = read_graph(graph, what)
+        joint = manifest.age == manifest.gender
+        if not (shape.is_joint_attribute if joint else shape.is_staged_attribute):
+            raise StartupError(f"{folder} holds other networks than its manifest says; run: twin models pull {pack}")
+        rule = ChannelNormalization(network.mean, network.scale, network.channel_order)
+        graphs.append(AttributeGraph(graph, what, rule, shape.fixed_batch or shape.fixed_answers))
+    return AttributeGraphs(age=graphs[0], gender=graphs[1])
 
 
 def pack_folder(models_dir: Path, pack: str) -> Path:
@@ -86,7 +106,7 @@ def manifest_of(folder: Path, pack: str) -> Manifest:
     return manifest
 
 
-def _read_checked(folder: Path, network: NetworkFile, pack: str) -> bytes:
+def _read_checked(folder: Path, network: NetworkFile | AttributeFile, pack: str) -> bytes:
     path = folder / network.file
     try:
         graph = path.read_bytes()

@@ -14,9 +14,15 @@ from embedder.models.definition import PackDefinition
 from embedder.models.digest import sha256_of
 from embedder.models.manifest import MANIFEST_NAME, Manifest, manifest_text
 from embedder.models.prove import prove_rewrites
-from embedder.models.rewrite import rewrite_detector, rewrite_recognizer
+from embedder.models.rewrite import rewrite_attribute, rewrite_detector, rewrite_recognizer
 from runtime.errors import StartupError
 
+_REWRITES: Final = {
+    "detector": rewrite_detector,
+    "recognizer": rewrite_recognizer,
+    "age": rewrite_attribute,
+    "gender": rewrite_attribute,
+}
 _LOCK_TIMEOUT_S: Final = 900.0
 _LOCK_POLL_S: Final = 0.2
 
@@ -34,11 +40,12 @@ def make_starter(definition: PackDefinition, folder: Path, earlier: Path, progre
             extract_members(fetch_archive(archive, Path(temporary), progress), archive.members, folder)
     progress("rewriting the networks and proving them equal to the originals")
     manifest = definition.manifest
-    detector = rewrite_detector((folder / manifest.detector.source).read_bytes())
-    recognizer = rewrite_recognizer((folder / manifest.recognizer.source).read_bytes())
-    (folder / manifest.detector.file).write_bytes(detector)
-    (folder / manifest.recognizer.file).write_bytes(recognizer)
-    completed = definition.completed(sha256_of(detector), sha256_of(recognizer))
+    digests: dict[str, str] = {}
+    for section, network in manifest.networks.items():
+        graph = _REWRITES[section]((folder / network.source).read_bytes())
+        (folder / network.file).write_bytes(graph)
+        digests[section] = sha256_of(graph)
+    completed = definition.completed(digests)
     prove_rewrites(folder, completed, folder / manifest.photos[0][0])
     write_manifest(folder, completed)
 

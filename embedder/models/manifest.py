@@ -47,6 +47,19 @@ class NetworkFile:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeFile:
+    """A network for age or gender. mean and scale hold a number for each channel, in channel_order."""
+
+    file: str
+    sha256: str
+    source: str
+    source_sha256: str
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    channel_order: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A whole pack."""
 
@@ -59,11 +72,20 @@ class Manifest:
     thresholds: DetectorThresholds = field(default_factory=DetectorThresholds)
     photos: tuple[tuple[str, str], ...] = ()
     """Further files: path within the pack, SHA-256."""
+    age: AttributeFile | None = None
+    gender: AttributeFile | None = None
+    """Both or neither; the same file where one network tells both. Vectors do not depend on them."""
+
+    @property
+    def networks(self) -> dict[str, NetworkFile | AttributeFile]:
+        """Every network by its section of the manifest."""
+        sections = {"detector": self.detector, "recognizer": self.recognizer, "age": self.age, "gender": self.gender}
+        return {section: network for section, network in sections.items() if network is not None}
 
     @property
     def files(self) -> tuple[tuple[str, str], ...]:
         """Every file that the pack must hold: path within the pack, SHA-256."""
-        networks = (self.detector, self.recognizer)
+        networks = self.networks.values()
         run = tuple((network.file, network.sha256) for network in networks)
         sources = tuple((network.source, network.source_sha256) for network in networks)
         return tuple(dict.fromkeys((*run, *sources, *self.photos)))
@@ -91,6 +113,7 @@ def manifest_from_table(table: dict[str, Any]) -> Manifest:
         recognizer=_network(table["recognizer"]),
         thresholds=_thresholds(table.get("thresholds", {})),
         photos=photos,
+        **_attribute_networks(table),
     )
 
 
@@ -101,20 +124,42 @@ def _thresholds(table: dict[str, Any]) -> DetectorThresholds:
     return thresholds
 
 
+def _attribute_networks(table: dict[str, Any]) -> dict[str, AttributeFile]:
+    sections = [section for section in ("age", "gender") if section in table]
+    if len(sections) == 1:
+        raise ValueError("age and gender come together or not at all")
+    return {section: _attribute_network(table[section]) for section in sections}
+
+
+def _attribute_network(table: dict[str, Any]) -> AttributeFile:
+    scale = _three(table["scale"])
+    if min(scale) <= 0:
+        raise ValueError("scale is over 0")
+    return AttributeFile(**_origin(table), mean=_three(table["mean"]), scale=scale)
+
+
+def _three(numbers: list[float]) -> tuple[float, float, float]:
+    first, second, third = (float(number) for number in numbers)
+    return first, second, third
+
+
 def _network(table: dict[str, Any]) -> NetworkFile:
-    if table["channel_order"] not in ("BGR", "RGB"):
-        raise ValueError("channel_order is BGR or RGB")
     if float(table["scale"]) <= 0:
         raise ValueError("scale is over 0")
-    return NetworkFile(
-        file=_inside(table["file"]),
-        sha256=_digest(table["sha256"]),
-        source=_inside(table["source"]),
-        source_sha256=_digest(table["source_sha256"]),
-        mean=float(table["mean"]),
-        scale=float(table["scale"]),
-        channel_order=table["channel_order"],
-    )
+    return NetworkFile(**_origin(table), mean=float(table["mean"]), scale=float(table["scale"]))
+
+
+def _origin(table: dict[str, Any]) -> dict[str, str]:
+    """Reads what every kind of network has in common."""
+    if table["channel_order"] not in ("BGR", "RGB"):
+        raise ValueError("channel_order is BGR or RGB")
+    return {
+        "file": _inside(table["file"]),
+        "sha256": _digest(table["sha256"]),
+        "source": _inside(table["source"]),
+        "source_sha256": _digest(table["source_sha256"]),
+        "channel_order": table["channel_order"],
+    }
 
 
 def _inside(text: str) -> str:
@@ -143,14 +188,17 @@ def manifest_text(manifest: Manifest) -> str:
     ]
     lines += ["", "[thresholds]"]
     lines += [f"{name} = {getattr(manifest.thresholds, name)}" for name in DetectorThresholds.__slots__]
-    for title, network in (("detector", manifest.detector), ("recognizer", manifest.recognizer)):
-        lines += ["", f"[{title}]"]
-        for name in NetworkFile.__slots__:
-            value = getattr(network, name)
-            lines.append(f"{name} = {_quoted(value) if isinstance(value, str) else value}")
+    for title, network in manifest.networks.items():
+        lines += ["", f"[{title}]", *(f"{name} = {_value(getattr(network, name))}" for name in network.__slots__)]
     for file, sha256 in manifest.photos:
         lines += ["", "[[photo]]", f"file = {_quoted(file)}", f"sha256 = {_quoted(sha256)}"]
     return "\n".join(lines) + "\n"
+
+
+def _value(value: str | float | tuple[float, ...]) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 def _quoted(text: str) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from embedder.models.graphs import STAGED_OUTPUTS
+
 _SMALLEST_NORMAL: Final = float(np.finfo(np.float32).tiny)
 
 
@@ -46,10 +48,8 @@ def rewrite_recognizer(source: bytes) -> bytes:
     """
     model = onnx.load_model_from_string(source)
     graph = model.graph
+    _remove_constants_from_inputs(graph)
     constants = {initializer.name: initializer for initializer in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    del graph.input[:]
-    graph.input.extend(inputs)
     _zero_subnormals(graph)
     dimension = graph.output[0].type.tensor_type.shape.dim[1].dim_value
     for node in graph.node:
@@ -62,6 +62,39 @@ def rewrite_recognizer(source: bytes) -> bytes:
     _free_axes(graph.input[0], ["batch", None, None, None])
     _free_axes(graph.output[0], ["batch", None])
     return _finished(model)
+
+
+def rewrite_attribute(source: bytes) -> bytes:
+    """Makes a staged network for age or gender take any batch.
+
+    Reshape targets [1, -1] become [0, -1], so that the batch is kept; targets that the graph computes from the batch
+    itself stay as they are.
+    """
+    model = onnx.load_model_from_string(source)
+    graph = model.graph
+    _remove_constants_from_inputs(graph)
+    if len(graph.input) != 1 or len(graph.output) != STAGED_OUTPUTS:
+        raise ValueError("this is not the attribute network that the rewriting was made for")
+    _zero_subnormals(graph)
+    constants = {initializer.name: initializer for initializer in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[1] in constants:
+            target = constants[node.input[1]]
+            if numpy_helper.to_array(target).tolist() not in ([1, -1], [0, -1]):
+                raise ValueError("this is not the attribute network that the rewriting was made for")
+            target.CopyFrom(numpy_helper.from_array(np.array([0, -1], np.int64), target.name))
+    _free_axes(graph.input[0], ["batch", None, None, None])
+    for output in graph.output:
+        _free_axes(output, ["batch", None])
+    return _finished(model)
+
+
+def _remove_constants_from_inputs(graph: onnx.GraphProto) -> None:
+    """Old exporters list each weight as an input too, which keeps ONNX Runtime from folding it."""
+    constants = {initializer.name for initializer in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    del graph.input[:]
+    graph.input.extend(inputs)
 
 
 def _replace_prelus(graph: onnx.GraphProto) -> None:

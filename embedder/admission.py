@@ -68,6 +68,9 @@ class Admission:
         except asyncio.CancelledError:
             self._scheduler.withdraw(photo)
             raise
+        finally:
+            # The error that a future holds has this frame in it, and this frame the future.
+            del photo
 
     def _report_death(self, death: BaseException) -> None:
         def tell() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from embedder.admission import Admission
 from embedder.align import CROP_SIZE
+from embedder.attributes import AttributeReader, make_reader
 from embedder.board import StageRunner
 from embedder.decoding.pool import Decoder, DecoderPool, DirectDecoder
 from embedder.detect import Detector, DetectorSpec
@@ -123,9 +124,17 @@ def _pipeline(settings: EmbedderSettings, pack: LoadedPack, provider: Provider, 
         Detector(detector_network, _with_threshold(pack.detector_spec, settings.detection_threshold)),
         Recognizer(recognizer_network, pack.recognizer_spec),
         limits,
-        attributes=open_attributes(pack, provider) if settings.embedder_attributes else None,
+        attributes=_open_attributes(pack, provider) if settings.embedder_attributes else None,
         square=provider.square,
     )
+
+
+def _open_attributes(pack: LoadedPack, provider: Provider) -> AttributeReader:
+    if pack.attributes is None:
+        raise StartupError(
+            f"the model pack {pack.manifest.name} has no networks for age and gender; unset TWIN_EMBEDDER_ATTRIBUTES"
+        )
+    return make_reader(pack.attributes, lambda graph, what: open_network(graph, provider, what=what))
 
 
 def _with_threshold(spec: DetectorSpec, score: float | None) -> DetectorSpec:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from embedder.choose import choose_primary
 from embedder.detect import Detector, DetectorThresholds, no_detections, overlaps, suppress_overlaps
@@ -32,7 +33,10 @@ a look at 640, at a fifth of its cost; 256 px and twice the box give 7.80, which
 CLOSE_SHARE: Final = 0.1
 """A coarse look is trusted with faces of at least this share of the photo's longer side."""
 
+MAX_SURE_ROLL_DEGREES: Final = 50.0
+
 _SAME_FACE_OVERLAP: Final = 0.3
+_SAME_PLACE_SHARE: Final = 0.5
 _QUARTER_TURNS: Final = (1, 2, 3)
 
 Looking = Generator[Ask, list[Detections], Detections]
@@ -60,7 +64,7 @@ class Finder:
         """Finds every face of a photo, (H, W, 3) uint8 BGR, the surest first, overlaps suppressed once.
 
         One look at 640 where a face is sure. Otherwise a small one too, for faces that fill the frame; and when still
-        nothing is sure, looks at the photo turned by each right angle.
+        nothing is sure and upright, looks at the photo turned by each right angle.
         """
         shrunk = self._shrunk(image, LONG_SIDE)
         candidates = yield from self._look(shrunk)
@@ -68,7 +72,8 @@ class Finder:
             small = self._shrunk(image, SMALL_SIDE)
             candidates = joined([candidates, (yield from self._look(small))])
             if not self._is_sure(candidates):
-                candidates = joined([candidates, (yield from self._look_turned([shrunk, small]))])
+                better = yield from self._look_turned([shrunk, small])
+                candidates = joined([_apart_from(candidates, better), better])
         return suppress_overlaps(candidates, self.thresholds.overlap)
 
     def find_primary(self, image: Pixels) -> Looking:
@@ -77,8 +82,8 @@ class Finder:
         Falls back to finding every face when nothing sure is found, or what was found is small.
         """
         coarse = yield from self._look(self._shrunk(image, COARSE_SIDE))
-        sure = coarse.rows(np.flatnonzero(coarse.scores >= self.thresholds.sure))
-        primary = primary_of(suppress_overlaps(sure, self.thresholds.overlap), image)
+        sure = suppress_overlaps(coarse.rows(self._sure_rows(coarse)), self.thresholds.overlap)
+        primary = primary_of(sure, image)
         if len(primary) and self._is_large(primary.boxes[0], image):
             close = yield from self._look_closely(image, primary.boxes[0])
             if self._is_sure(close):
@@ -86,7 +91,14 @@ class Finder:
         return primary_of((yield from self.find(image)), image)
 
     def _is_sure(self, found: Detections) -> bool:
-        return bool(np.any(found.scores >= self.thresholds.sure))
+        return len(self._sure_rows(found)) > 0
+
+    def _sure_rows(self, found: Detections) -> npt.NDArray[np.intp]:
+        """Returns the rows of the faces that make another look needless: sure, and about upright.
+
+        Of faces on their side the detector is sometimes sure, with landmarks that no vector can be made from.
+        """
+        return np.flatnonzero((found.scores >= self.thresholds.sure) & (roll_degrees(found) <= MAX_SURE_ROLL_DEGREES))
 
     def _is_large(self, box: Floats, image: Pixels) -> bool:
         left, top, right, bottom = box.tolist()
@@ -112,8 +124,7 @@ class Finder:
         return look.to_photo(found)
 
     def _look_turned(self, pictures: list[Shrunk]) -> Looking:
-        """Looks at pictures of one photo, turned; returns what the turn with the surest face shows."""
-        best = no_detections()
+        """Looks at pictures of one photo, turned; returns what the turn with the surest face shows, if any is sure."""
         looks = [
             (shrunk, turns, self._canvas(Shrunk(turned(shrunk.pixels, turns), (1.0, 1.0))))
             for shrunk in pictures
@@ -121,15 +132,16 @@ class Finder:
         ]
         results = yield Ask(Stage.DETECT, [look.canvas for _, _, look in looks])
         by_turns: dict[int, list[Detections]] = {}
+        surest: dict[int, float] = {}
         for (shrunk, turns, _), found in zip(looks, results, strict=True):
             height, width = shrunk.pixels.shape[:2]
             upright = turned_back(found, turns, height, width)
             by_turns.setdefault(turns, []).append(Look(shrunk.pixels, shrunk.scale).to_photo(upright))
-        for parts in by_turns.values():
-            together = joined(parts)
-            if self._is_sure(together) and (not len(best) or together.scores.max() > best.scores.max()):
-                best = together
-        return best
+            # Judged as it was seen, before it is turned back.
+            score = max(found.scores[self._sure_rows(found)].tolist(), default=0.0)
+            surest[turns] = max(score, surest.get(turns, 0.0))
+        best = max(surest, key=lambda turns: surest[turns])
+        return joined(by_turns[best]) if surest[best] else no_detections()
 
     def _look_closely(self, image: Pixels, row: Floats) -> Looking:
         """Looks at one face alone; returns the detection that is the same face, or none."""
@@ -138,6 +150,14 @@ class Finder:
         canvas = self._canvas(Shrunk(look.canvas, look.scale)).canvas
         [found] = yield Ask(Stage.DETECT, [canvas])
         return _same_face(look.to_photo(found), row)
+
+
+def roll_degrees(found: Detections) -> npt.NDArray[np.float64]:
+    """Returns how far each face is rolled from upright, (n,) 0..180: by the line of its eyes and that of its mouth."""
+    left_eye, right_eye, _, left_mouth, right_mouth = np.moveaxis(found.landmarks.astype(np.float64), 1, 0)
+    across = right_eye - left_eye + right_mouth - left_mouth
+    angles: npt.NDArray[np.float64] = np.abs(np.degrees(np.arctan2(across[:, 1], across[:, 0])))
+    return angles
 
 
 def find_faces(detector: Detector, image: Pixels) -> Detections:
@@ -154,6 +174,17 @@ def primary_of(found: Detections, image: Pixels) -> Detections:
         return no_detections()
     chosen = choose_primary([boxes[row] for row in inside], found.scores[inside].tolist(), width, height)
     return found.rows(np.array([inside[chosen]]))
+
+
+def _apart_from(found: Detections, better: Detections) -> Detections:
+    """Leaves out what lies mostly within a face of better, or around it: boxes of faces on their side are too long."""
+    keep = np.ones(len(found), bool)
+    sides = np.clip(found.boxes[:, 2:] - found.boxes[:, :2], 0, None)
+    for box in better.boxes:
+        shared = np.minimum(found.boxes[:, 2:], box[2:]) - np.maximum(found.boxes[:, :2], box[:2])
+        smaller = np.minimum(sides.prod(axis=1), np.prod(box[2:] - box[:2]))
+        keep &= np.clip(shared, 0, None).prod(axis=1) < _SAME_PLACE_SHARE * smaller
+    return found.rows(np.flatnonzero(keep))
 
 
 def _same_face(candidates: Detections, box: Floats) -> Detections:

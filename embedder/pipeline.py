@@ -2,28 +2,25 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from embedder import metrics
 from embedder.align import align
+from embedder.attributes import AttributeReader
 from embedder.choose import choose_primary
 from embedder.decoding.job import MAX_CROPS, DecodeJob, Form, is_whole
 from embedder.decoding.pool import Decoder
 from embedder.detect import Detector
 from embedder.embed import Recognizer
-from embedder.faces import AnalyzedImage, Box, Detections, Face, FaceChoice, Floats, Pixels, Selection
+from embedder.faces import AnalyzedImage, Attributes, Box, Detections, Face, FaceChoice, Floats, Pixels, Selection
 from embedder.find import Finder
 from embedder.quality import ADVICE, QualityLimits, judge
 from embedder.steps import Ask, Handler, Stage, Steps, run_inline
 from runtime.errors import FaceIndexOutOfRange, NoFaceFound, TwinError
 from runtime.images.decode import ImageLimits, check_header
 from runtime.images.headers import ImageHeader
-
-if TYPE_CHECKING:
-    from embedder.attributes import AttributeReader
-    from embedder.faces import Attributes
 
 DEFAULT_MAX_FACES: Final = 500
 
@@ -65,7 +62,7 @@ class _Picture:
         if self.is_whole:
             return found
         scale = self.scale
-        shift = (scale - 1) / 2
+        shift: Floats = (scale - np.float32(1)) / np.float32(2)
         boxes = found.boxes * np.tile(scale, 2) + np.tile(shift, 2)
         return Detections(boxes, found.landmarks * scale + shift, found.scores)
 
@@ -80,7 +77,7 @@ class Pipeline:
         recognizer: Recognizer,
         limits: PipelineLimits,
         *,
-        attributes: "AttributeReader | None" = None,
+        attributes: AttributeReader | None = None,
         square: bool = False,
     ) -> None:
         """square: shows the detector pictures of one shape for all photos, so that those of many make one batch."""
@@ -133,13 +130,13 @@ class Pipeline:
         landmarks = picture.to_photo(found).landmarks
         crops = yield from self._aligned(picture, landmarks)
         vectors = yield Ask(Stage.EMBED, [crops[index] for index in chosen])
-        attributes = yield from self._attributes_of(picture, [boxes[index] for index in chosen])
+        attributes = yield from self._attributes_of(picture, found, boxes, chosen)
         by_index = dict(zip(chosen, zip(vectors, attributes, strict=True), strict=True))
         faces = []
         for index, (box, score, crop) in enumerate(zip(boxes, scores, crops, strict=True)):
             vector, of_face = by_index.get(index, (None, None))
             quality = judge(crop, box, landmarks[index], score, self._limits.quality)
-            faces.append(Face(index, box, landmarks[index], score, quality, index == primary, vector))
+            faces.append(Face(index, box, landmarks[index], score, quality, index == primary, vector, of_face))
         metrics.VECTORS.inc(len(chosen))
         return AnalyzedImage(picture.width, picture.height, tuple(faces))
 
@@ -163,13 +160,18 @@ class Pipeline:
         return crops
 
     def _attributes_of(
-        self, picture: _Picture, boxes: list[Box]
-    ) -> "Generator[Ask, list[Attributes], list[Attributes] | list[None]]":
+        self, picture: _Picture, found: Detections, boxes: list[Box], chosen: list[int]
+    ) -> Generator[Ask, list[Attributes], list[Attributes] | list[None]]:
+        """Found is in the picture's pixels, boxes in the photo's."""
         if self._attributes is None:
-            return [None] * len(boxes)
+            return [None] * len(chosen)
         x, y = picture.scale.tolist()
-        inside = [Box(box.left / x, box.top / y, box.width / x, box.height / y) for box in boxes]
-        return (yield Ask(Stage.ATTRIBUTES, [self._attributes.crop(picture.pixels, box) for box in inside]))
+        crops = []
+        for index in chosen:
+            box = boxes[index]
+            inside = Box(box.left / x, box.top / y, box.width / x, box.height / y)
+            crops.append(self._attributes.crop(picture.pixels, inside, found.landmarks[index]))
+        return (yield Ask(Stage.ATTRIBUTES, crops))
 
 
 def _largest_first(

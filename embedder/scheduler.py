@@ -14,7 +14,7 @@ from embedder import metrics
 from embedder.board import Batch, Begin, Board, Photo, Resume, StageRunner, Task
 from embedder.caller import Caller
 from embedder.steps import Ask, Stage, Steps
-from runtime.errors import NotReady, Overloaded
+from runtime.errors import NotReady, Overloaded, TwinError, forget_frames
 
 _STOPPED: Final = "the workers have stopped"
 
@@ -133,6 +133,9 @@ class Scheduler:
             _settle(photo.future, lambda: photo.future.set_result(result))
         except Exception as failure:
             self._end(photo)
+            if isinstance(failure, TwinError):
+                # Not a bug, whose frames are logged: these only keep the photo's pixels.
+                forget_frames(failure)
             _fail(photo.future, failure)
         else:
             with self._changed:

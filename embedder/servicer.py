@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc.aio
+from google.rpc import status_pb2
 from twin.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
 from embedder.caller import Caller
@@ -12,7 +13,7 @@ from embedder.engine import Engine
 from embedder.enroll import Enrolment
 from embedder.faces import AnalyzedImage, Selection
 from embedder.streams import StreamPlaces, as_finished
-from runtime.errors import InvalidField
+from runtime.errors import InvalidField, forget_frames
 from runtime.interceptor import status_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -63,7 +64,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                 response = to_embed_response(analyzed, engine.model.pack.model_id)
                 return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, response=response)
             except Exception as error:
-                return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, error=status_of(error))
+                return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, error=_status_alone(error))
 
         with self._streams.take():
             async for response in self._answered(request_iterator, answer, lambda request: len(request.image.image)):
@@ -83,7 +84,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                     engine.model.pack.model_id,
                 )
             except Exception as error:
-                return embedder_pb2.EnrollResponse(photo_id=request.photo.photo_id, error=status_of(error))
+                return embedder_pb2.EnrollResponse(photo_id=request.photo.photo_id, error=_status_alone(error))
 
         with self._streams.take():
             async with self._open_enrolment(context) as enrolment:
@@ -109,3 +110,10 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     async def _embed_one(self, engine: Engine, data: bytes, selection: Selection, context: Context) -> AnalyzedImage:
         caller = Caller(context.time_remaining(), context)
         return await engine.admission.run_when_free(engine.model.pipeline.steps(data, selection), caller)
+
+
+def _status_alone(error: Exception) -> status_pb2.Status:
+    """Returns the error's status, and lets go of all that the error holds: a stream may live long."""
+    status = status_of(error)
+    forget_frames(error)
+    return status

@@ -10,6 +10,21 @@ import grpc
 from google.rpc import status_pb2
 
 
+def forget_frames(error: BaseException) -> None:
+    """Takes the call frames off an error that was dealt with, and off those that it came from.
+
+    They hold what the functions worked on, a photo and its pixels, until a cycle between them is collected.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += [one.__cause__, one.__context__]
+
+
 class StartupError(Exception):
     """Stops a start with one line that says what is wrong and what to do."""
 

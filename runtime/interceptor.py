@@ -17,7 +17,7 @@ import grpc.aio
 from google.rpc import status_pb2
 
 from runtime import logs
-from runtime.errors import NotReady, TwinError
+from runtime.errors import NotReady, TwinError, forget_frames
 from runtime.readiness import Readiness
 from runtime.status import CODE_BY_NUMBER, internal_status, status_code, to_status
 from runtime.telemetry import RPC_SECONDS, RPCS_IN_PROGRESS
@@ -88,6 +88,8 @@ class BoundaryInterceptor(grpc.aio.ServerInterceptor):
                 self._check_ready(method)
                 return await behaviour(request, context)
             except Exception as error:
+                # grpcio keeps the abort, and through it this frame, until a cycle is collected: not the photo with it.
+                del request
                 await call.abort(error)
             except asyncio.CancelledError:
                 call.code = grpc.StatusCode.CANCELLED
@@ -110,6 +112,8 @@ class BoundaryInterceptor(grpc.aio.ServerInterceptor):
                     async for response in responses:
                         yield response
             except Exception as error:
+                # grpcio keeps the abort, and through it this frame, until a cycle is collected: not the photo with it.
+                del request
                 await call.abort(error)
             except (asyncio.CancelledError, GeneratorExit):
                 # GeneratorExit: the client left while an answer was being sent.
@@ -171,6 +175,7 @@ class _Call:
             self.code = _code_set_by(self._context)
             raise error
         status = status_of(error)
+        forget_frames(error)
         self.code = status_code(status)
         trailers = ((_STATUS_DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, self._request_id))
         await self._context.abort(self.code, status.message, trailing_metadata=trailers)

@@ -15,6 +15,7 @@ from typing import Final
 from embedder.decoding.job import DecodeJob, perform
 from embedder.decoding.wire import MAX_RESULT_BYTES, Answer, answer_line, read_job
 from runtime.errors import UnreadableImage
+from runtime.memory import return_freed_memory
 
 MAX_MORE_MEMORY_BYTES: Final = 700 * 2**20
 """Address space beyond what an idle process has: the largest image that the limits let in needs under half of it."""
@@ -25,6 +26,7 @@ ALARM_S: Final = 30
 
 def main() -> int:
     """Answers one job after another; returns when the service closes the socket."""
+    return_freed_memory()
     socket_number, memory_number, image_bytes = (int(argument) for argument in sys.argv[1:4])
     for ignored in (signal.SIGINT, signal.SIGTERM):
         # Ctrl-C goes to every process of a terminal; what runs is finished, and the socket's end is the signal.

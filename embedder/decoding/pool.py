@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final, Protocol
 
 from embedder import metrics
@@ -13,6 +13,9 @@ from embedder.faces import Pixels
 from runtime.errors import NotReady, StartupError, UnreadableImage
 
 DEFAULT_TIMEOUT_S: Final = 10.0
+
+LARGE_BYTES: Final = 64_000_000
+"""Images that take more than this to decode are decoded one at a time, so that few processes need much memory."""
 
 
 class Decoder(Protocol):
@@ -44,6 +47,7 @@ class DecoderPool:
         self._max_image_bytes = max_image_bytes
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
+        self._one_large = threading.Lock()
         self._closed = False
         self._all: set[DecoderProcess] = set()
         # An empty place means that its process broke; who takes the place starts another.
@@ -68,6 +72,18 @@ class DecoderPool:
 
         Raises UnreadableImage, also for an image that the decoder died of or did not finish in time.
         """
+        with self._one_large if job.header.decoded_bytes > LARGE_BYTES else nullcontext():
+            return self._run(job)
+
+    def close(self) -> None:
+        """Ends the processes, also while they work."""
+        with self._lock:
+            self._closed = True
+            processes, self._all = self._all, set()
+        for process in processes:
+            process.close()
+
+    def _run(self, job: DecodeJob) -> Pixels:
         place = self._places.get()
         try:
             if place is None:
@@ -89,14 +105,6 @@ class DecoderPool:
             raise UnreadableImage(f"the {kind.upper()} breaks its decoder", detected_type=kind) from error
         finally:
             self._places.put(place)
-
-    def close(self) -> None:
-        """Ends the processes, also while they work."""
-        with self._lock:
-            self._closed = True
-            processes, self._all = self._all, set()
-        for process in processes:
-            process.close()
 
     def _start(self) -> DecoderProcess:
         process = DecoderProcess(self._max_image_bytes)

@@ -12,15 +12,15 @@ from runtime.images.exif import apply_orientation
 from runtime.images.headers import ImageHeader, read_header
 from runtime.images.opencv import cv2
 from runtime.images.pixels import Pixels
+from runtime.images.png_header import pixels_only
 
 Stored = npt.NDArray[Any]
 """(H, W) or (H, W, channels), uint8 or uint16, as the decoder gives it."""
 
-DEFAULT_MAX_DECODED_BYTES: Final = 200_000_000
+DEFAULT_MAX_DECODED_BYTES: Final = 250_000_000
 
 _BAND_ROWS: Final = 128
 _REDUCED: Final = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-_COEFFICIENT_BYTES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,11 @@ def check_header(data: bytes, limits: ImageLimits) -> ImageHeader:
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(limit=limits.max_bytes, actual=len(data), unit="bytes")
     header = read_header(data, limits.check_size)
-    needed = decoded_bytes(header)
-    if needed > limits.max_decoded_bytes:
-        raise ImageTooLarge(limit=limits.max_decoded_bytes, actual=needed, unit="bytes when it is unpacked")
+    if header.decoded_bytes > limits.max_decoded_bytes:
+        raise ImageTooLarge(
+            limit=limits.max_decoded_bytes, actual=header.decoded_bytes, unit="bytes when it is unpacked"
+        )
     return header
-
-
-def decoded_bytes(header: ImageHeader) -> int:
-    """Returns how many bytes a decoder holds of the image at once: all samples, or a JPEG's coefficients."""
-    sample_bytes = -(-header.bits // 8)
-    if header.kind == "jpeg" and header.progressive:
-        sample_bytes = _COEFFICIENT_BYTES
-    return header.width * header.height * header.components * sample_bytes
 
 
 def decode_whole(data: bytes, header: ImageHeader) -> Pixels:
@@ -122,6 +115,8 @@ def _decode_jpeg(data: bytes) -> Stored | None:
 
 
 def _decode_with_opencv(data: bytes, header: ImageHeader, flags: int) -> Stored:
+    if header.kind == "png":
+        data = pixels_only(data)
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:

@@ -29,6 +29,8 @@ _OTHER_TYPES: Final[tuple[tuple[int, bytes, str], ...]] = (
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _TEXT_PROBE_BYTES: Final = 1024
+_COLORS: Final = 3
+"""Channels of a decoded picture, whatever was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class ImageHeader:
 
     kind is "jpeg", "png" or "webp"; orientation is EXIF's, 1 to 8. components is how many samples of so many bits a
     pixel has, a palette's colors looked up; progressive is a JPEG in several scans or an interlaced PNG, of which a
-    decoder holds the whole before the first row is done.
+    decoder holds the whole before the first row is done. decoded_bytes is what decoding holds at its height, as
+    measured with OpenCV 5 and libjpeg-turbo.
     """
 
     kind: str
@@ -48,6 +51,7 @@ class ImageHeader:
     components: int
     bits: int
     progressive: bool
+    decoded_bytes: int
 
 
 def detect_type(data: bytes) -> str:
@@ -95,18 +99,50 @@ def read_header(data: bytes, check_size: Callable[[int, int], None]) -> ImageHea
     kind = detect_type(data)
     if kind == "jpeg":
         jpeg = jpeg_header.read(data, check_size)
+        pixels = jpeg.width * jpeg.height
+        coefficients = 2 * jpeg.coefficient_count if jpeg.progressive else 0
         return ImageHeader(
-            kind, jpeg.width, jpeg.height, jpeg.orientation, False, jpeg.components, jpeg.bits, jpeg.progressive
+            kind,
+            jpeg.width,
+            jpeg.height,
+            jpeg.orientation,
+            False,
+            jpeg.components,
+            jpeg.bits,
+            jpeg.progressive,
+            decoded_bytes=_COLORS * pixels + coefficients,
         )
     if kind == "png":
         png = png_header.read(data, check_size)
+        channels = _COLORS + 1 if png.has_alpha else _COLORS
         return ImageHeader(
-            kind, png.width, png.height, png.orientation, png.has_alpha, png.components, png.bits, png.interlaced
+            kind,
+            png.width,
+            png.height,
+            png.orientation,
+            png.has_alpha,
+            png.components,
+            png.bits,
+            png.interlaced,
+            # The decoder's own picture, and OpenCV's copy of it.
+            decoded_bytes=2 * png.width * png.height * channels * -(-png.bits // 8),
         )
     if kind == "webp":
         webp = webp_header.read(data, check_size)
-        components = 4 if webp.has_alpha else 3
-        return ImageHeader(kind, webp.width, webp.height, webp.orientation, webp.has_alpha, components, 8, False)
+        components = _COLORS + 1 if webp.has_alpha else _COLORS
+        # As for PNG; an animation has a canvas and a frame with alpha beside them.
+        copies = 4 if webp.is_animated else 2
+        return ImageHeader(
+            kind,
+            webp.width,
+            webp.height,
+            webp.orientation,
+            webp.has_alpha,
+            components,
+            8,
+            False,
+            decoded_bytes=copies * webp.width * webp.height * components,
+        )
     if kind == "empty":
         raise UnreadableImage("the image is empty", detected_type=kind)
     raise UnreadableImage(f"JPEG, PNG and WebP images are read; this is something else ({kind})", detected_type=kind)

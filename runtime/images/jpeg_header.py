@@ -35,7 +35,8 @@ _NEXT_SEGMENT: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 class JpegHeader:
     """Stored size in pixels, what a pixel consists of, and the EXIF orientation, 1 to 8.
 
-    progressive: the picture comes in several scans, and a decoder holds all of its coefficients until the last.
+    progressive: the picture comes in several scans, and a decoder holds all of its coefficients until the last; there
+    are coefficient_count, fewer than samples where colors are stored more coarsely than light.
     """
 
     width: int
@@ -44,6 +45,7 @@ class JpegHeader:
     components: int
     bits: int
     progressive: bool
+    coefficient_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Frame:
     components: int
     bits: int
     progressive: bool
+    coefficient_count: int
 
 
 def read(data: bytes, check_size: Callable[[int, int], None]) -> JpegHeader:
@@ -80,7 +83,9 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> JpegHeader:
             orientation = read_orientation(bytes(body[len(_EXIF_PREFIX) :]))
     if frame is None or not scans:
         raise UnreadableImage("the JPEG holds no picture", detected_type="jpeg")
-    return JpegHeader(frame.width, frame.height, orientation, frame.components, frame.bits, progressive)
+    return JpegHeader(
+        frame.width, frame.height, orientation, frame.components, frame.bits, progressive, frame.coefficient_count
+    )
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, memoryview]]:
@@ -122,7 +127,12 @@ def _read_frame(marker: int, body: memoryview, check_size: Callable[[int, int], 
         raise UnreadableImage(f"the JPEG has {bits} bits a sample; 8 are read", detected_type="jpeg")
     if components not in _COMPONENT_COUNTS or len(body) != 6 + 3 * components:
         raise _malformed("its frame header names no colors that are known")
-    return _Frame(width, height, components, bits, marker == _PROGRESSIVE_FRAME)
+    factors = [(body[place] >> 4, body[place] & 15) for place in range(7, len(body), 3)]
+    if any(not 1 <= factor <= 4 for pair in factors for factor in pair):
+        raise _malformed("its frame header names sampling factors that do not exist")
+    most = max(across for across, _ in factors) * max(down for _, down in factors)
+    coefficient_count = width * height * sum(across * down for across, down in factors) // most
+    return _Frame(width, height, components, bits, marker == _PROGRESSIVE_FRAME, coefficient_count)
 
 
 def _next_marker(data: bytes, position: int) -> tuple[int, int]:

@@ -14,6 +14,10 @@ _PALETTE: Final = 3
 _COLOR_TYPES_WITH_ALPHA: Final = frozenset({4, 6})
 # Table 11.1. A palette counts as the three colors that it stands for, of 8 bits each.
 _COMPONENTS: Final[Mapping[int, int]] = {0: 1, 2: 3, _PALETTE: 3, 4: 2, 6: 4}
+# Samples of a stored pixel: a palette's index is one.
+_CHANNELS: Final[Mapping[int, int]] = {**_COMPONENTS, _PALETTE: 1}
+_SPARE_BYTES: Final = 2**17
+_MAX_CHUNKS: Final = 20_000
 _ANCILLARY_BIT: Final = 0x20
 _END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _DEPTHS: Final[Mapping[int, tuple[int, ...]]] = {
@@ -60,6 +64,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> PngHeader:
         raise _malformed("it does not start with its header")
     picture = _read_picture(body, check_size)
     orientation, is_transparent, has_palette, has_pixels = UPRIGHT, False, False, False
+    spare_bytes = _most_pixel_bytes(picture)
     for kind, body in chunks:
         match kind:
             case b"IHDR":
@@ -72,6 +77,9 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> PngHeader:
                 orientation = read_orientation(bytes(body))
             case b"IDAT":
                 has_pixels = True
+                spare_bytes -= len(body)
+                if spare_bytes < 0:
+                    raise _malformed("it holds more data than its pixels need")
     if not has_pixels:
         raise UnreadableImage("the PNG holds no picture", detected_type="png")
     if picture.color_type == _PALETTE and not has_palette:
@@ -106,7 +114,7 @@ def pixels_only(data: bytes) -> bytes:
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yields the kind and the body of every chunk before IEND, which must be there; all checksums are checked."""
     position = len(SIGNATURE)
-    while True:
+    for _ in range(_MAX_CHUNKS):
         if position + 12 > len(data):
             raise _truncated()
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -121,6 +129,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
             return
         yield kind, body
         position = end + 4
+    raise _malformed("it is cut into too many pieces")
 
 
 def _read_picture(body: memoryview, check_size: Callable[[int, int], None]) -> _Picture:
@@ -133,6 +142,15 @@ def _read_picture(body: memoryview, check_size: Callable[[int, int], None]) -> _
     if compression or filtering or interlacing > 1:
         raise _malformed("its header names no coding that exists")
     return _Picture(width, height, depth, color_type, bool(interlacing))
+
+
+def _most_pixel_bytes(picture: _Picture) -> int:
+    """Returns more than an encoder ever needs: compressing makes nothing much larger, and a surplus is unpacked too.
+
+    A few hundred kB beyond the last pixel inflate to half a gigabyte, which a decoder goes through to its end.
+    """
+    row_bytes = 1 + -(-picture.width * picture.depth * _CHANNELS[picture.color_type] // 8)
+    return 2 * picture.height * row_bytes + _SPARE_BYTES
 
 
 def _malformed(what: str) -> UnreadableImage:

@@ -10,18 +10,20 @@ from runtime.images.exif import UPRIGHT, read_orientation
 
 _EXIF_PREFIX: Final = b"Exif\x00\x00"
 _ALPHA_FLAG: Final = 0x10
+_ANIMATION_FLAG: Final = 0x02
 _MAX_CHUNKS: Final = 10_000
 _MAX_READ_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class WebpHeader:
-    """Stored size in pixels, the EXIF orientation, 1 to 8, and whether any pixel may be transparent."""
+    """Stored size in pixels, the EXIF orientation, 1 to 8, whether pixels may be transparent, and whether it moves."""
 
     width: int
     height: int
     orientation: int
     has_alpha: bool
+    is_animated: bool
 
 
 def read(data: bytes, check_size: Callable[[int, int], None]) -> WebpHeader:
@@ -34,7 +36,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> WebpHeader:
     (riff_length,) = struct.unpack_from("<I", data, 4)
     end = 8 + riff_length
     size: tuple[int, int] | None = None
-    orientation, has_alpha, is_checked = UPRIGHT, False, False
+    orientation, has_alpha, is_animated, is_checked = UPRIGHT, False, False, False
     position = 12
     for _ in range(_MAX_CHUNKS):
         if position + 8 > end:
@@ -47,6 +49,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> WebpHeader:
             case b"VP8X" if size is None:
                 size = _extended_size(body)
                 has_alpha = bool(body[0] & _ALPHA_FLAG)
+                is_animated = bool(body[0] & _ANIMATION_FLAG)
             case b"VP8L" if size is None:
                 size = _lossless_size(body)
                 has_alpha = bool(body[4] & _ALPHA_FLAG)
@@ -62,7 +65,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> WebpHeader:
         position += 8 + length + (length & 1)
     if size is None or 0 in size:
         raise _unreadable("holds no picture")
-    return WebpHeader(*size, orientation, has_alpha)
+    return WebpHeader(*size, orientation, has_alpha, is_animated)
 
 
 def _extended_size(body: bytes) -> tuple[int, int]:

@@ -1,9 +1,5 @@
 """Sends the corpus to a real embedder process, and tells what it answered, how fast, and with how much memory."""
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,9 +14,8 @@ from twin.embedder.v1 import embedder_pb2_grpc as pb_grpc
 from runtime.status import error_info, status_from_rpc_error
 from tests.support.corpus.file import OK, CorpusFile
 from tests.support.corpus.memory import MemoryWatch
+from tests.support.embedder_process import SERVICE, EmbedderProcess, running_embedder
 
-_SERVICE = "twin.embedder.v1.EmbedderService"
-_START_TIMEOUT_S = 60.0
 _DEADLINE_S = 20.0
 _OPTIONS = [("grpc.max_send_message_length", 48 * 2**20), ("grpc.enable_http_proxy", 0)]
 
@@ -48,15 +43,15 @@ class Answer:
 class Subject:
     """An embedder process that serves, and a client of it."""
 
-    def __init__(self, channel: grpc.Channel, process: subprocess.Popen[bytes], memory: MemoryWatch) -> None:
+    def __init__(self, channel: grpc.Channel, embedder: EmbedderProcess, memory: MemoryWatch) -> None:
         self._stub = pb_grpc.EmbedderServiceStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)
-        self._process = process
+        self._embedder = embedder
         self._memory = memory
 
     def is_serving(self) -> bool:
-        response = self._health.Check(health_pb2.HealthCheckRequest(service=_SERVICE), timeout=_DEADLINE_S)
-        return bool(response.status == health_pb2.HealthCheckResponse.SERVING) and self._process.poll() is None
+        response = self._health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=_DEADLINE_S)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING) and self._embedder.is_running
 
     def vector(self, image: bytes) -> bytes:
         """Returns the vector of the photo's primary face."""
@@ -93,25 +88,9 @@ class Subject:
 @contextmanager
 def serving_embedder(models_dir: Path) -> Iterator[Subject]:
     """Runs ``python -m embedder`` with its default settings, and hands it out once it is SERVING."""
-    environment = {**os.environ, "TWIN_MODELS_DIR": str(models_dir), "TWIN_EMBEDDER_BIND": "127.0.0.1:0"}
-    environment |= {"TWIN_METRICS_BIND": "127.0.0.1:0", "TWIN_LOG_LEVEL": "error"}
-    with subprocess.Popen([sys.executable, "-m", "embedder"], stdout=subprocess.PIPE, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, "the embedder did not start"
-            address = json.loads(line)["embedder"]
-            with grpc.insecure_channel(address, options=_OPTIONS) as channel, MemoryWatch(process.pid) as memory:
-                _wait_until_serving(channel)
-                yield Subject(channel, process, memory)
-        finally:
-            process.terminate()
-
-
-def _wait_until_serving(channel: grpc.Channel) -> None:
-    request = health_pb2.HealthCheckRequest(service=_SERVICE)
-    watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=_START_TIMEOUT_S)
-    for update in watch:
-        if update.status == health_pb2.HealthCheckResponse.SERVING:
-            watch.cancel()
-            return
+    with (
+        running_embedder(models_dir) as embedder,
+        grpc.insecure_channel(embedder.address, options=_OPTIONS) as channel,
+        MemoryWatch(embedder.pid) as memory,
+    ):
+        yield Subject(channel, embedder, memory)

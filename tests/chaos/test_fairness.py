@@ -1,0 +1,65 @@
+"""One caller who asks for more than there is, beside one who asks for a little. Counts are asserted, and no times."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from twin.embedder.v1 import embedder_pb2 as pb
+
+from tests.chaos.load import OK, clients, embed
+from tests.support.embedder_process import EmbedderProcess
+
+GREEDY_CALLS = 30
+MODEST_CALLS = 20
+
+pytestmark = pytest.mark.chaos
+
+
+async def test_modest_caller_is_never_refused_and_goes_on_beside_a_greedy_one(
+    embedder: EmbedderProcess, small_photo: bytes
+) -> None:
+    greedy, modest = Counter[str](), Counter[str]()
+    under_way, done = asyncio.Event(), asyncio.Event()
+
+    def note(outcome: str) -> None:
+        greedy[outcome] += 1
+        if greedy[OK] >= 4 and greedy["STREAM"] >= 4:
+            under_way.set()
+
+    async def call_on(client: Any) -> None:
+        send = embed(client, small_photo)
+        while not done.is_set():
+            note(await send())
+
+    async def stream_on(client: Any) -> None:
+        async def requests() -> AsyncIterator[pb.EmbedStreamRequest]:
+            while not done.is_set():
+                yield pb.EmbedStreamRequest(image=pb.EmbedRequest(image=small_photo))
+
+        call = client.EmbedStream(requests(), timeout=120)
+        async for answer in call:
+            note("STREAM" if answer.HasField("response") else "STREAM ERROR")
+            if done.is_set():
+                break  # Hundreds of small photos are on their way by now.
+        call.cancel()
+
+    async with clients(embedder.address, 2) as [many, few], asyncio.TaskGroup() as tasks:
+        for _ in range(GREEDY_CALLS):
+            tasks.create_task(call_on(many))
+        tasks.create_task(stream_on(many))
+        await under_way.wait()
+        earlier = greedy.total()
+        for _ in range(MODEST_CALLS):
+            modest[await embed(few, small_photo)()] += 1
+        meanwhile = greedy.total() - earlier
+        done.set()
+    print(f"{MODEST_CALLS} modest calls; the greedy caller had {meanwhile} answers meanwhile: {dict(greedy)}")
+    assert modest == {OK: MODEST_CALLS}
+    # First come, first served would be 46 for each of them, and a fair third each is 2.
+    assert meanwhile <= 12 * MODEST_CALLS
+    # Who is fair to the one starves the other as little: calls and stream both go on.
+    assert greedy[OK] >= MODEST_CALLS / 4
+    assert greedy["STREAM"] >= MODEST_CALLS / 4
+    assert greedy["STREAM ERROR"] == 0

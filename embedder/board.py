@@ -24,13 +24,15 @@ _SMOOTHING: Final = 0.1
 class StageRunner:
     """How one stage runs: what does the work, how many items at once, in how many threads at once.
 
-    Items of one batch have one shape, as shape_of tells.
+    Items of one batch have one shape, as shape_of tells. Of those that is_large tells, one runs at a time, alone: the
+    others wait here, where they keep no thread.
     """
 
     handler: Handler
     max_batch: int
     max_running: int
     shape_of: Callable[[Any], Hashable] = lambda item: None
+    is_large: Callable[[Any], bool] = lambda item: False
 
 
 @dataclass(eq=False, slots=True)
@@ -59,6 +61,7 @@ class Item:
     place: int
     value: Any
     shape: Hashable
+    is_large: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class Board:
         self._ready: deque[Photo] = deque()
         self._begun: set[Photo] = set()
         self._running = dict.fromkeys(stages, 0)
+        self._runs_large = dict.fromkeys(stages, False)
         self._cost_s = dict.fromkeys(stages, _FIRST_GUESS_S)
         self._photo_s = _FIRST_GUESS_S * len(self._stages)
         self.waiting = 0
@@ -153,8 +157,11 @@ class Board:
         if not ask.items:
             self.put_ready(photo)
             return
-        shape_of = self._stages[ask.stage].shape_of
-        items = (Item(photo, place, value, shape_of(value)) for place, value in enumerate(ask.items))
+        runner = self._stages[ask.stage]
+        items = (
+            Item(photo, place, value, runner.shape_of(value), runner.is_large(value))
+            for place, value in enumerate(ask.items)
+        )
         self._share(photo.caller.key).items[ask.stage].extend(items)
 
     def put_ready(self, photo: Photo) -> None:
@@ -171,9 +178,9 @@ class Board:
             return Resume(self._ready.popleft())
         for share in sorted(self._shares.values(), key=lambda share: share.used_s):
             for stage in self._latest_first:
-                if share.items[stage] and self._running[stage] < self._stages[stage].max_running:
+                if self._can_run(stage, share):
                     return self._batch(stage, share)
-            if share.entrance and len(self._begun) < self._max_begun:
+            if share.entrance and len(self._begun) < self._max_begun - (share.begun > 0):
                 photo = share.entrance.popleft()
                 self._count_waiting(photo, -1)
                 share.begun += 1
@@ -185,6 +192,8 @@ class Board:
     def finish_batch(self, batch: Batch, seconds: float) -> None:
         """Notes that a batch was done, and what it cost."""
         self._running[batch.stage] -= 1
+        if batch.items[0].is_large:
+            self._runs_large[batch.stage] = False
         cost_s = self._cost_s[batch.stage]
         self._cost_s[batch.stage] = cost_s + _SMOOTHING * (seconds / len(batch.items) - cost_s)
 
@@ -210,9 +219,16 @@ class Board:
         """How long the entrance now takes to empty, kept between a tenth of a second and half a minute."""
         return min(max(self._photo_s * self.waiting / max(len(self._begun), 1), 0.1), 30.0)
 
+    def _can_run(self, stage: Stage, share: _Share) -> bool:
+        waiting = share.items[stage]
+        if not waiting or self._running[stage] >= self._stages[stage].max_running:
+            return False
+        return not (waiting[0].is_large and self._runs_large[stage])
+
     def _batch(self, stage: Stage, first: _Share) -> Batch:
         runner = self._stages[stage]
         shape = first.items[stage][0].shape
+        self._runs_large[stage] |= first.items[stage][0].is_large
         items: list[Item] = []
         for share in (first, *(share for share in self._shares.values() if share is not first)):
             waiting = share.items[stage]

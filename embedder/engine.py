@@ -10,6 +10,7 @@ from embedder.admission import Admission
 from embedder.align import CROP_SIZE
 from embedder.attributes import AttributeReader, make_reader
 from embedder.board import StageRunner
+from embedder.decoding.job import DecodeJob, is_large
 from embedder.decoding.pool import Decoder, DecoderPool, DirectDecoder
 from embedder.detect import Detector, DetectorSpec
 from embedder.embed import Recognizer
@@ -96,7 +97,7 @@ def stage_runners(model: Model, thread_count: int) -> Mapping[Stage, StageRunner
     detect_batch = max_batch if model.provider.square else 1
     limits = {Stage.DECODE: (1, thread_count), Stage.DETECT: (detect_batch, at_once)}
     return {
-        stage: StageRunner(handler, *limits.get(stage, (max_batch, at_once)), shape_of=_shape_of)
+        stage: StageRunner(handler, *limits.get(stage, (max_batch, at_once)), shape_of=_shape_of, is_large=_is_large)
         for stage, handler in model.pipeline.handlers.items()
     }
 
@@ -108,6 +109,10 @@ def max_begun(model: Model, thread_count: int) -> int:
 
 def _shape_of(item: object) -> object:
     return item.shape if isinstance(item, np.ndarray) else None
+
+
+def _is_large(item: object) -> bool:
+    return isinstance(item, DecodeJob) and is_large(item)
 
 
 def _pipeline(settings: EmbedderSettings, pack: LoadedPack, provider: Provider, decoder: Decoder) -> Pipeline:

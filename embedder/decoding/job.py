@@ -17,6 +17,9 @@ SMALL_LONG_SIDE: Final = 1280
 MAX_WHOLE_PIXELS: Final = 16_000_000
 """Whole images of up to so many pixels are handed over; of larger ones the small picture and the faces are."""
 
+LARGE_BYTES: Final = 64_000_000
+"""Images that take more than this to decode are decoded one at a time, so that few processes need much memory."""
+
 MAX_CROPS: Final = 1_000
 
 
@@ -44,6 +47,11 @@ class DecodeJob:
 def is_whole(header: ImageHeader) -> bool:
     """True for an image that is handed over whole."""
     return header.width * header.height <= MAX_WHOLE_PIXELS
+
+
+def is_large(job: DecodeJob) -> bool:
+    """True for a job beside which no other such job may run."""
+    return job.header.decoded_bytes > LARGE_BYTES
 
 
 def perform(job: DecodeJob) -> Pixels:

@@ -6,16 +6,13 @@ from contextlib import nullcontext, suppress
 from typing import Final, Protocol
 
 from embedder import metrics
-from embedder.decoding.job import DecodeJob, perform
+from embedder.decoding.job import DecodeJob, is_large, perform
 from embedder.decoding.process import DecoderProcess
 from embedder.decoding.wire import BrokenDecoder
 from embedder.faces import Pixels
 from runtime.errors import NotReady, StartupError, UnreadableImage
 
 DEFAULT_TIMEOUT_S: Final = 10.0
-
-LARGE_BYTES: Final = 64_000_000
-"""Images that take more than this to decode are decoded one at a time, so that few processes need much memory."""
 
 
 class Decoder(Protocol):
@@ -72,7 +69,7 @@ class DecoderPool:
 
         Raises UnreadableImage, also for an image that the decoder died of or did not finish in time.
         """
-        with self._one_large if job.header.decoded_bytes > LARGE_BYTES else nullcontext():
+        with self._one_large if is_large(job) else nullcontext():
             return self._run(job)
 
     def close(self) -> None:

@@ -24,8 +24,8 @@ _SMOOTHING: Final = 0.1
 class StageRunner:
     """How one stage runs: what does the work, how many items at once, in how many threads at once.
 
-    Items of one batch have one shape, as shape_of tells. Of those that is_large tells, one runs at a time, alone: the
-    others wait here, where they keep no thread.
+    Items of one batch have one shape, as shape_of tells. Of those that is_large tells, one runs at a time: the others
+    wait here, where they keep no thread.
     """
 
     handler: Handler
@@ -180,6 +180,7 @@ class Board:
             for stage in self._latest_first:
                 if self._can_run(stage, share):
                     return self._batch(stage, share)
+            # The last place in memory is for a caller who has none: others' photos may be long about it.
             if share.entrance and len(self._begun) < self._max_begun - (share.begun > 0):
                 photo = share.entrance.popleft()
                 self._count_waiting(photo, -1)
@@ -234,6 +235,8 @@ class Board:
             waiting = share.items[stage]
             taken = 0
             while waiting and len(items) < runner.max_batch and waiting[0].shape == shape:
+                if items and waiting[0].is_large:
+                    break
                 items.append(waiting.popleft())
                 taken += 1
             if share is first:

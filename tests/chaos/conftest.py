@@ -1,12 +1,15 @@
-"""A real embedder process for the tests of one file, and the photo that they send it."""
+"""A real embedder process for the tests of one file, and the photos that they send it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.chaos import overload
 from tests.support.embedder_process import EmbedderProcess, running_embedder
+from tests.support.photos import encoded
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +21,10 @@ def embedder(models_dir: Path) -> Iterator[EmbedderProcess]:
 @pytest.fixture(scope="session")
 def small_photo(models_dir: Path) -> bytes:
     return overload.small_photo(models_dir)
+
+
+@pytest.fixture(scope="session")
+def huge_photo() -> bytes:
+    """Forty megapixels of grain in a small file: unpacking them takes half a second."""
+    grain = np.random.default_rng(5).integers(0, 256, (1, 250, 3), np.uint8)
+    return encoded(Image.fromarray(np.tile(grain, (5000, 32, 1))), "PNG", compress_level=1)

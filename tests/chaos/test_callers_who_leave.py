@@ -10,14 +10,11 @@ from operator import lt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 from twin.embedder.v1 import embedder_pb2 as pb
 
 from tests.chaos.load import OK, clients, embed, outcome_of
 from tests.support.embedder_process import EmbedderProcess
-from tests.support.photos import encoded
 
 BUSY_CALLS = 12
 DOOMED_CALLS = 18
@@ -26,13 +23,6 @@ TRIES = 5
 STREAMED = 16
 
 pytestmark = pytest.mark.chaos
-
-
-@pytest.fixture(scope="module")
-def slow_photo() -> bytes:
-    """Forty megapixels of grain in a small file: unpacking them takes half a second."""
-    grain = np.random.default_rng(5).integers(0, 256, (1, 250, 3), np.uint8)
-    return encoded(Image.fromarray(np.tile(grain, (5000, 32, 1))), "PNG", compress_level=1)
 
 
 async def done_in(embedder: EmbedderProcess, stage: str) -> float:
@@ -81,12 +71,12 @@ async def test_waiting_calls_whose_callers_have_gone_never_start(
 
 
 async def test_call_that_is_cancelled_stops_before_its_next_stage(
-    embedder: EmbedderProcess, slow_photo: bytes, small_photo: bytes
+    embedder: EmbedderProcess, huge_photo: bytes, small_photo: bytes
 ) -> None:
     async with clients(embedder.address, 1) as [client]:
         for _ in range(TRIES):
             begun, decoded, detected = [await count for count in counts(embedder)]
-            call = client.Embed(pb.EmbedRequest(image=slow_photo), timeout=120)
+            call = client.Embed(pb.EmbedRequest(image=huge_photo), timeout=120)
             leaving = asyncio.ensure_future(outcome_of(call))
             await until(lambda: begun_in(embedder), partial(lt, begun))
             call.cancel()
@@ -103,11 +93,11 @@ async def test_call_that_is_cancelled_stops_before_its_next_stage(
 
 
 async def test_stream_that_is_cancelled_gives_up_what_waits(
-    embedder: EmbedderProcess, slow_photo: bytes, small_photo: bytes
+    embedder: EmbedderProcess, huge_photo: bytes, small_photo: bytes
 ) -> None:
     async with clients(embedder.address, 1) as [client]:
         begun, decoded, detected = [await count for count in counts(embedder)]
-        image = pb.EmbedRequest(image=slow_photo)
+        image = pb.EmbedRequest(image=huge_photo)
         call: Any = client.EmbedStream(timeout=120)
         for number in range(STREAMED):
             await call.write(pb.EmbedStreamRequest(image_id=str(number), image=image))

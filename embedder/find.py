@@ -1,6 +1,6 @@
 """find: which looks at a photo it takes to know its faces, and when one look is enough."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +43,14 @@ Looking = Generator[Ask, list[Detections], Detections]
 
 
 @dataclass(frozen=True, slots=True)
+class _Turned:
+    """What one turn showed, in the photo's pixels, and the score of the surest upright face in it; 0 where none is."""
+
+    found: Detections
+    surest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finder:
     """Decides on the looks; the network runs wherever the asks are answered.
 
@@ -64,15 +72,15 @@ class Finder:
         """Finds every face of a photo, (H, W, 3) uint8 BGR, the surest first, overlaps suppressed once.
 
         One look at 640 where a face is sure. Otherwise a small one too, for faces that fill the frame; and when still
-        nothing is sure and upright, looks at the photo turned by each right angle.
+        nothing is sure and upright, small looks at the photo turned by each right angle. Large looks at it turned,
+        which cost the most, are for photos that showed nobody, or somebody on their side.
         """
-        shrunk = self._shrunk(image, LONG_SIDE)
-        candidates = yield from self._look(shrunk)
+        large, small = self._shrunk(image, LONG_SIDE), self._shrunk(image, SMALL_SIDE)
+        candidates = yield from self._look(large)
         if not self._is_sure(candidates):
-            small = self._shrunk(image, SMALL_SIDE)
             candidates = joined([candidates, (yield from self._look(small))])
             if not self._is_sure(candidates):
-                better = yield from self._look_turned([shrunk, small])
+                better = yield from self._look_turned(large, small, candidates)
                 candidates = joined([_apart_from(candidates, better), better])
         return suppress_overlaps(candidates, self.thresholds.overlap)
 
@@ -82,8 +90,8 @@ class Finder:
         Falls back to finding every face when nothing sure is found, or what was found is small.
         """
         coarse = yield from self._look(self._shrunk(image, COARSE_SIDE))
-        sure = suppress_overlaps(coarse.rows(self._sure_rows(coarse)), self.thresholds.overlap)
-        primary = primary_of(sure, image)
+        # Not sure yet: the close look is what decides.
+        primary = primary_of(suppress_overlaps(coarse, self.thresholds.overlap), image)
         if len(primary) and self._is_large(primary.boxes[0], image):
             close = yield from self._look_closely(image, primary.boxes[0])
             if self._is_sure(close):
@@ -102,7 +110,7 @@ class Finder:
 
     def _is_large(self, box: Floats, image: Pixels) -> bool:
         left, top, right, bottom = box.tolist()
-        return max(right - left, bottom - top) >= CLOSE_SHARE * max(image.shape[:2])
+        return bool(max(right - left, bottom - top) >= CLOSE_SHARE * max(image.shape[:2]))
 
     def _shrunk(self, image: Pixels, long_side: int) -> Shrunk:
         if self.fixed_size is not None:
@@ -123,25 +131,40 @@ class Finder:
         [found] = yield Ask(Stage.DETECT, [look.canvas])
         return look.to_photo(found)
 
-    def _look_turned(self, pictures: list[Shrunk]) -> Looking:
-        """Looks at pictures of one photo, turned; returns what the turn with the surest face shows, if any is sure."""
-        looks = [
-            (shrunk, turns, self._canvas(Shrunk(turned(shrunk.pixels, turns), (1.0, 1.0))))
-            for shrunk in pictures
-            for turns in _QUARTER_TURNS
-        ]
-        results = yield Ask(Stage.DETECT, [look.canvas for _, _, look in looks])
-        by_turns: dict[int, list[Detections]] = {}
-        surest: dict[int, float] = {}
-        for (shrunk, turns, _), found in zip(looks, results, strict=True):
-            height, width = shrunk.pixels.shape[:2]
-            upright = turned_back(found, turns, height, width)
-            by_turns.setdefault(turns, []).append(Look(shrunk.pixels, shrunk.scale).to_photo(upright))
-            # Judged as it was seen, before it is turned back.
-            score = max(found.scores[self._sure_rows(found)].tolist(), default=0.0)
-            surest[turns] = max(score, surest.get(turns, 0.0))
-        best = max(surest, key=lambda turns: surest[turns])
-        return joined(by_turns[best]) if surest[best] else no_detections()
+    def _look_turned(self, large: Shrunk, small: Shrunk, seen: Detections) -> Looking:
+        """Looks at a photo turned by each right angle; returns what the turn with the surest face shows.
+
+        Returns nobody when no turn shows a sure face, or only one less sure than an upright one that was seen.
+        """
+        upright = np.flatnonzero(roll_degrees(seen) <= MAX_SURE_ROLL_DEGREES)
+        to_beat = max(seen.scores[upright].tolist(), default=0.0)
+        first = yield from self._looks_turned(small, _QUARTER_TURNS)
+        best = max(first, key=lambda turns: first[turns].surest)
+        if first[best].surest > to_beat:
+            more = yield from self._looks_turned(large, (best,))
+            return joined([first[best].found, more[best].found])
+        if not len(upright):
+            everywhere = yield from self._looks_turned(large, _QUARTER_TURNS)
+            best = max(everywhere, key=lambda turns: everywhere[turns].surest)
+            if everywhere[best].surest:
+                return joined([first[best].found, everywhere[best].found])
+        return no_detections()
+
+    def _looks_turned(
+        self, shrunk: Shrunk, all_turns: Sequence[int]
+    ) -> Generator[Ask, list[Detections], dict[int, _Turned]]:
+        looks = [self._canvas(Shrunk(turned(shrunk.pixels, turns), (1.0, 1.0))) for turns in all_turns]
+        results = yield Ask(Stage.DETECT, [look.canvas for look in looks])
+        height, width = shrunk.pixels.shape[:2]
+        as_stored = Look(shrunk.pixels, shrunk.scale)
+        return {
+            turns: _Turned(
+                as_stored.to_photo(turned_back(found, turns, height, width)),
+                # Judged as it was seen, before it is turned back.
+                max(found.scores[self._sure_rows(found)].tolist(), default=0.0),
+            )
+            for turns, found in zip(all_turns, results, strict=True)
+        }
 
     def _look_closely(self, image: Pixels, row: Floats) -> Looking:
         """Looks at one face alone; returns the detection that is the same face, or none."""

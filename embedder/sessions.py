@@ -1,5 +1,7 @@
 """Networks that run: made once, strictly on the provider that was asked for, and never quietly on another."""
 
+import contextlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -49,7 +51,8 @@ CPU: Final = Provider(_CPU_NAME, _CPU_BATCH)
 def provider_of(setting: str, *, gpu_memory_mib: int = 0, max_batch: int = 0, half_precision: bool = False) -> Provider:
     """Returns the provider that a setting names. max_batch of 0: what suits the provider.
 
-    gpu_memory_mib bounds each network's arena on the device. half_precision is OpenVINO's and TensorRT's.
+    gpu_memory_mib bounds each network's arena on the device; TensorRT bounds only what an engine works in by it.
+    half_precision is OpenVINO's and TensorRT's.
     """
     device = (("gpu_mem_limit", str(gpu_memory_mib * _MIB)), ("arena_extend_strategy", "kSameAsRequested"))
     match setting:
@@ -97,16 +100,18 @@ class OnnxNetwork:
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = _ERRORS_ONLY
+        if provider.name in (_CUDA_NAME, _TENSORRT_NAME):
+            _load_device_libraries()
         try:
             self._session = onnxruntime.InferenceSession(
-                graph, options, providers=[(provider.name, dict(provider.options))]
+                graph, options, providers=[(provider.name, dict(provider.options))], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime raises its own classes, without a common base.
             raise StartupError(f"{what} cannot be loaded by ONNX Runtime on {provider.name}") from error
         self._session.disable_fallback()
         used = self._session.get_providers()[0]
         if used != provider.name:
-            raise StartupError(f"{provider.name} was asked for and ONNX Runtime took {used}; check the driver")
+            raise StartupError(f"{provider.name} was asked for and ONNX Runtime took {used}; check the driver and CUDA")
         first_input = self._session.get_inputs()[0]
         self._input_name: str = first_input.name
         self.batch_limit = first_input.shape[0] if isinstance(first_input.shape[0], int) else 0
@@ -116,6 +121,15 @@ class OnnxNetwork:
         """Runs a batch (n, 3, H, W) float32; returns the outputs in the graph's order."""
         outputs: list[Floats] = self._session.run(None, {self._input_name: batch})
         return outputs
+
+
+def _load_device_libraries() -> None:
+    """Loads CUDA and cuDNN from their Python packages, where ONNX Runtime does not look, or from the system.
+
+    It prints what it misses on standard output, which is the service's own; what is needed fails the session then.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls(directory="")
 
 
 class _Planned:

@@ -33,10 +33,16 @@ def test_further_looks_are_taken_only_without_a_sure_face() -> None:
     assert [shape[3] for shape in small.shapes] == [640, 256]
 
 
-def test_photo_without_a_sure_face_is_turned_in_two_batches() -> None:
+def test_photo_that_shows_nobody_is_turned_at_both_sizes() -> None:
     nobody = OneFaceNetwork({})
     assert len(found_by(detector_of(nobody), np.zeros((640, 640, 3), np.uint8))) == 0
-    assert nobody.shapes == [(1, 3, 640, 640), (1, 3, 256, 256), (3, 3, 640, 640), (3, 3, 256, 256)]
+    assert nobody.shapes == [(1, 3, 640, 640), (1, 3, 256, 256), (3, 3, 256, 256), (3, 3, 640, 640)]
+
+
+def test_photo_of_an_unsure_face_is_turned_at_the_small_size_alone() -> None:
+    unsure = OneFaceNetwork({640: 0.6})
+    found_by(detector_of(unsure), np.zeros((640, 640, 3), np.uint8))
+    assert unsure.shapes == [(1, 3, 640, 640), (1, 3, 256, 256), (3, 3, 256, 256)]
 
 
 def test_unsure_faces_stay_when_no_turn_shows_more() -> None:
@@ -89,7 +95,7 @@ def test_close_look_that_shows_somebody_else_is_not_believed() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "sides"),
-    [({192: 0.6, 640: 0.9}, [192, 640]), ({640: 0.9}, [192, 640])],
+    [({192: 0.6, 640: 0.9}, [192, 192, 640]), ({640: 0.9}, [192, 640])],
     ids=["unsure", "nothing"],
 )
 def test_primary_falls_back_to_every_look(scores: dict[int, float], sides: list[int]) -> None:

@@ -56,12 +56,7 @@ def load_model(settings: EmbedderSettings, *, isolated: bool = False) -> Model:
     pack = load_pack(
         settings.models_dir.expanduser(), settings.model_pack, flip_averaging=settings.embedder_flip_averaging
     )
-    provider = provider_of(
-        settings.embedder_provider,
-        gpu_memory_mib=settings.embedder_gpu_memory_mib,
-        max_batch=settings.embedder_max_batch,
-        half_precision=settings.embedder_half_precision,
-    )
+    provider = _provider(settings)
     decoder: Decoder = (
         DecoderPool(
             settings.thread_count,
@@ -117,7 +112,9 @@ def _is_large(item: object) -> bool:
 
 def _pipeline(settings: EmbedderSettings, pack: LoadedPack, provider: Provider, decoder: Decoder) -> Pipeline:
     folder = settings.models_dir.expanduser() / pack.manifest.name
-    detector_network = open_network(pack.detector_graph, provider, what=str(folder / pack.manifest.detector.file))
+    detector_provider = _provider(settings, half_precision=settings.embedder_detector_half_precision)
+    detector_file = str(folder / pack.manifest.detector.file)
+    detector_network = open_network(pack.detector_graph, detector_provider, what=detector_file)
     recognizer_network = open_network(pack.recognizer_graph, provider, what=str(folder / pack.manifest.recognizer.file))
     limits = PipelineLimits(
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_decoded_bytes),
@@ -131,6 +128,15 @@ def _pipeline(settings: EmbedderSettings, pack: LoadedPack, provider: Provider, 
         limits,
         attributes=_open_attributes(pack, provider) if settings.embedder_attributes else None,
         square=provider.square,
+    )
+
+
+def _provider(settings: EmbedderSettings, *, half_precision: bool = False) -> Provider:
+    return provider_of(
+        settings.embedder_provider,
+        gpu_memory_mib=settings.embedder_gpu_memory_mib,
+        max_batch=settings.embedder_max_batch,
+        half_precision=half_precision,
     )
 
 

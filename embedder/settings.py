@@ -30,8 +30,9 @@ class EmbedderSettings(ServiceSettings):
     embedder_gpu_memory_mib: Annotated[int, Field(ge=256, le=1_000_000)] = 4_096
     # Items of one stage that run at once; 0 means what suits the provider.
     embedder_max_batch: Annotated[int, Field(ge=0, le=1_024)] = 0
-    # Half precision, where openvino or tensorrt can: faster, and vectors a little off (cosine 0.999).
-    embedder_half_precision: bool = False
+    # The detector in half precision, where openvino or tensorrt can: up to twice as fast where the processor has
+    # bfloat16, and landmarks a little off. Vectors are always made in float32.
+    embedder_detector_half_precision: bool = False
     # A face's vector is its own and its mirror image's together: twice the work, and another model_id.
     embedder_flip_averaging: bool = False
     # An age estimate and gender scores for each embedded face, where the pack has the networks.

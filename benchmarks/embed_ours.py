@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -15,11 +17,12 @@ from twin.embedder.v1 import embedder_pb2 as pb
 from twin.embedder.v1 import embedder_pb2_grpc as pb_grpc
 
 from embedder.caller import Caller
-from embedder.engine import load_model, max_begun, stage_runners
+from embedder.engine import Model, load_model, max_begun, stage_runners
 from embedder.faces import FaceChoice, Floats, Selection
 from embedder.networks import Network
 from embedder.scheduler import Scheduler
 from embedder.settings import EmbedderSettings
+from embedder.steps import Handler, Stage
 from runtime.channels import open_channel
 
 IN_FLIGHT = 8
@@ -33,11 +36,24 @@ _CHOICES = {
 class Session:
     """The scheduler with its decoders, in this process."""
 
-    def __init__(self, settings: EmbedderSettings) -> None:
-        self._model = load_model(settings, isolated=True)
+    def __init__(
+        self,
+        settings: EmbedderSettings,
+        *,
+        model: Model | None = None,
+        decode: Handler | None = None,
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
+        """model: one that is loaded already, and stays its owner's to close; decode stands in for its decoders."""
+        self._owns_model = model is None
+        self._model = model or load_model(settings, isolated=True)
+        self._in_flight = in_flight
         threads = settings.thread_count
+        runners = dict(stage_runners(self._model, threads))
+        if decode is not None:
+            runners[Stage.DECODE] = replace(runners[Stage.DECODE], handler=decode)
         self._scheduler = Scheduler(
-            stage_runners(self._model, threads),
+            runners,
             thread_count=threads,
             queue_limit=1_000_000,
             max_begun=max_begun(self._model, threads),
@@ -51,10 +67,11 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._scheduler.close(5.0)
-        self._model.decoder.close()
+        if self._owns_model:
+            self._model.decoder.close()
 
     def run(self, photos: list[bytes], choice: FaceChoice) -> list[float]:
-        """Works on the photos, IN_FLIGHT at once; returns each one's seconds."""
+        """Works on the photos, in_flight at once; returns each one's seconds."""
         nobody = Caller(None)
 
         def one(data: bytes) -> float:
@@ -63,7 +80,7 @@ class Session:
             self._scheduler.submit(steps, nobody, refusable=False).future.result()
             return time.perf_counter() - started
 
-        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        with ThreadPoolExecutor(self._in_flight) as pool:
             return list(pool.map(one, photos))
 
 
@@ -146,26 +163,41 @@ def networks_alone(
 ) -> Callable[[list[bytes]], list[float]]:
     """Returns work that runs the batches which the photos lead to, and nothing else, in as many threads."""
     model = load_model(settings)
-    pipeline = model.pipeline
-    batches: list[tuple[Network, Floats]] = []
-    for part in (pipeline.detector, pipeline.recognizer):
-        part._network = _Recording(part._network)
-    for data in photos:
-        pipeline.run(data, Selection(choice))
     limit = model.provider.max_batch
-    for part in (pipeline.detector, pipeline.recognizer):
-        recording = part._network
-        assert isinstance(recording, _Recording)
-        for call in recording.calls:
-            batches += [(recording._network, call[start : start + limit]) for start in range(0, len(call), limit)]
+    batches = [
+        partial(network.run, call[start : start + limit])
+        for network, calls in recorded(model, photos, choice)
+        for call in calls
+        for start in range(0, len(call), limit)
+    ]
+    return replayed(batches, settings.thread_count)
 
-    def one(call: tuple[Network, Floats]) -> float:
+
+def recorded(model: Model, photos: list[bytes], choice: FaceChoice) -> list[tuple[Network, list[Floats]]]:
+    """Works on the photos one after another; returns what the detector's network was given, and the recognizer's."""
+    parts = (model.pipeline.detector, model.pipeline.recognizer)
+    recordings = [_Recording(part._network) for part in parts]
+    for part, recording in zip(parts, recordings, strict=True):
+        part._network = recording
+    try:
+        for data in photos:
+            model.pipeline.run(data, Selection(choice))
+    finally:
+        for part, recording in zip(parts, recordings, strict=True):
+            part._network = recording._network
+    return [(recording._network, recording.calls) for recording in recordings]
+
+
+def replayed(calls: Sequence[Callable[[], object]], thread_count: int) -> Callable[[list[bytes]], list[float]]:
+    """Returns work that makes the calls, whatever the photos; each one's seconds are a batch's."""
+
+    def one(call: Callable[[], object]) -> float:
         started = time.perf_counter()
-        call[0].run(call[1])
+        call()
         return time.perf_counter() - started
 
     def work(photos: list[bytes]) -> list[float]:
-        with ThreadPoolExecutor(settings.thread_count) as pool:
-            return list(pool.map(one, batches))
+        with ThreadPoolExecutor(thread_count) as pool:
+            return list(pool.map(one, calls))
 
     return work

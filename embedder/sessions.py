@@ -19,6 +19,10 @@ _CUDA_NAME: Final = "CUDAExecutionProvider"
 _TENSORRT_NAME: Final = "TensorrtExecutionProvider"
 _OPENVINO_NAME: Final = "OpenVINO"
 _INSTALL: Final = {_CPU_NAME: "embedder-cpu", _CUDA_NAME: "embedder-gpu", _TENSORRT_NAME: "embedder-gpu"}
+_CHECK: Final = {
+    _CUDA_NAME: "; check the driver, CUDA and cuDNN",
+    _TENSORRT_NAME: "; check the driver, CUDA, cuDNN and TensorRT",
+}
 _ERRORS_ONLY: Final = 3
 _MIB: Final = 2**20
 PLANNED_BATCHES: Final = (1, 2, 4, 8, 16, 32, 64)
@@ -100,18 +104,22 @@ class OnnxNetwork:
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = _ERRORS_ONLY
-        if provider.name in (_CUDA_NAME, _TENSORRT_NAME):
+        if provider.name in _CHECK:
             _load_device_libraries()
         try:
             self._session = onnxruntime.InferenceSession(
                 graph, options, providers=[(provider.name, dict(provider.options))], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime raises its own classes, without a common base.
-            raise StartupError(f"{what} cannot be loaded by ONNX Runtime on {provider.name}") from error
+            raise StartupError(
+                f"{what} cannot be loaded by ONNX Runtime on {provider.name}{_CHECK.get(provider.name, '')}"
+            ) from error
         self._session.disable_fallback()
         used = self._session.get_providers()[0]
         if used != provider.name:
-            raise StartupError(f"{provider.name} was asked for and ONNX Runtime took {used}; check the driver and CUDA")
+            raise StartupError(
+                f"{provider.name} was asked for and ONNX Runtime took {used}{_CHECK.get(provider.name, '')}"
+            )
         first_input = self._session.get_inputs()[0]
         self._input_name: str = first_input.name
         self.batch_limit = first_input.shape[0] if isinstance(first_input.shape[0], int) else 0

@@ -90,10 +90,36 @@ def test_runtime_that_takes_another_provider_stops_the_start(model: Model, monke
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [DEVICES["cuda"], CPU.name])
     real = onnxruntime.InferenceSession
     monkeypatch.setattr(
-        onnxruntime, "InferenceSession", lambda graph, options, providers: real(graph, options, providers=[CPU.name])
+        onnxruntime,
+        "InferenceSession",
+        lambda graph, options, providers, enable_fallback: real(graph, options, providers=[CPU.name]),
     )
     with pytest.raises(StartupError, match=r"CUDAExecutionProvider was asked for and ONNX Runtime took CPU"):
         OnnxNetwork(model.pack.recognizer_graph, provider_of("cuda", gpu_memory_mib=1024), what="recognizer")
+
+
+def test_what_a_device_misses_stays_off_standard_output(
+    model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There the service says where it listens; ONNX Runtime prints there what it cannot load, and that it goes on."""
+    asked: list[dict[str, str]] = []
+
+    def preload(**options: str) -> None:
+        asked.append(options)
+        print("Failed to load libcublas.so.13")
+
+    def fails(graph: bytes, options: object, providers: object, enable_fallback: int) -> None:
+        assert enable_fallback == 0
+        raise RuntimeError("libnvinfer.so.10")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [*DEVICES.values(), CPU.name])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fails)
+    for name in DEVICES:
+        with pytest.raises(StartupError, match="check the driver, CUDA"):
+            OnnxNetwork(model.pack.recognizer_graph, provider_of(name, gpu_memory_mib=1024), what="recognizer")
+    assert asked == [{"directory": ""}] * 2
+    assert capsys.readouterr().out == ""
 
 
 def test_missing_openvino_stops_the_start(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

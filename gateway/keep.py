@@ -113,10 +113,10 @@ class Keeper:
             consent=order.consent,
             deletion_token_sha256=hashlib.sha256(token.encode()).digest(),
         )
-        time_left(self._limits.enroll_timeout_s)  # Nothing is stored for a caller whose time is up.
-        await self._store.put(source.key, picture.data)
+        timeout_s = time_left(self._limits.enroll_timeout_s)  # Nothing is stored for a caller whose time is up.
+        # The original too is stored by the task: whenever the caller leaves, somebody sees both through.
         enrolment = asyncio.create_task(
-            self._enrol(photo, time_left(self._limits.enroll_timeout_s), has_own_id=order.photo_id is not None)
+            self._enrol(photo, picture.data, timeout_s, has_own_id=order.photo_id is not None)
         )
         try:
             stored = await asyncio.shield(enrolment)
@@ -127,8 +127,9 @@ class Keeper:
             return _already_present(stored, sha256)
         return Kept(stored.photo_id, token, stored.faces, already_present=False)
 
-    async def _enrol(self, photo: NewPhoto, timeout_s: float, *, has_own_id: bool) -> StoredPhoto:
-        """Enrols a photo whose original is stored, and leaves nothing behind of one that is not enrolled."""
+    async def _enrol(self, photo: NewPhoto, original: bytes, timeout_s: float, *, has_own_id: bool) -> StoredPhoto:
+        """Stores the original and enrols the photo, and leaves nothing behind of one that is not enrolled."""
+        await self._store.put(photo.source.key, original)
         try:
             stored = await self._embedder.enroll(photo, timeout_s)
         except TwinError as error:

@@ -95,7 +95,7 @@ async def test_caller_with_many_waiting_loses_a_place_to_one_with_none(admission
     with pytest.raises(Overloaded):
         await admission.run_or_refuse(at_once("more"), Caller(PATIENT, "modest"))
     gate.opened.set()
-    assert await asyncio.gather(running, greedy[0], modest) == ["done", "greedy", "modest"]
+    assert [await running, await greedy[0], await modest] == ["done", "greedy", "modest"]
 
 
 async def test_streams_wait_and_leave_room_for_unary_calls(admission: Admission) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,15 +74,24 @@ class Session:
     def run(self, photos: list[bytes], choice: FaceChoice) -> list[float]:
         """Works on the photos, in_flight at once; returns each one's seconds."""
         nobody = Caller(None)
+        room = threading.Semaphore(self._in_flight)
+        seconds: list[float] = []
 
-        def one(data: bytes) -> float:
+        def done(started: float) -> None:
+            seconds.append(time.perf_counter() - started)
+            room.release()
+
+        futures = []
+        for data in photos:
+            room.acquire()
             started = time.perf_counter()
             steps = self._model.pipeline.steps(data, Selection(choice))
-            self._scheduler.submit(steps, nobody, refusable=False).future.result()
-            return time.perf_counter() - started
-
-        with ThreadPoolExecutor(self._in_flight) as pool:
-            return list(pool.map(one, photos))
+            future = self._scheduler.submit(steps, nobody, refusable=False).future
+            future.add_done_callback(lambda _, started=started: done(started))
+            futures.append(future)
+        for future in futures:
+            future.result()
+        return seconds
 
 
 class Served:

@@ -25,13 +25,15 @@ class StageRunner:
     """How one stage runs: what does the work, how many items at once, in how many threads at once.
 
     Items of one batch have one shape, as shape_of tells. Of those that is_large tells, one runs at a time: the others
-    wait here, where they keep no thread.
+    wait here, where they keep no thread. when_alone does the work of a photo that has the machine to itself, with all
+    of it.
     """
 
     handler: Handler
     max_batch: int
     max_running: int
     shape_of: Callable[[Any], Hashable] = lambda item: None
+    when_alone: Handler | None = None
     is_large: Callable[[Any], bool] = lambda item: False
 
 
@@ -189,6 +191,11 @@ class Board:
                 photo.begun_s = time.monotonic()
                 return Begin(photo)
         return None
+
+    @property
+    def is_alone(self) -> bool:
+        """True when the batch that runs is the only work there is."""
+        return len(self._begun) == 1 and not self.waiting and sum(self._running.values()) == 1 and not self._ready
 
     def finish_batch(self, batch: Batch, seconds: float) -> None:
         """Notes that a batch was done, and what it cost."""

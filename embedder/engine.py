@@ -92,7 +92,13 @@ def stage_runners(model: Model, thread_count: int) -> Mapping[Stage, StageRunner
     detect_batch = max_batch if model.provider.square else 1
     limits = {Stage.DECODE: (1, thread_count), Stage.DETECT: (detect_batch, at_once)}
     return {
-        stage: StageRunner(handler, *limits.get(stage, (max_batch, at_once)), shape_of=_shape_of, is_large=_is_large)
+        stage: StageRunner(
+            handler,
+            *limits.get(stage, (max_batch, at_once)),
+            shape_of=_shape_of,
+            is_large=_is_large,
+            when_alone=model.pipeline.handlers_when_alone.get(stage),
+        )
         for stage, handler in model.pipeline.handlers.items()
     }
 
@@ -112,9 +118,16 @@ def _is_large(item: object) -> bool:
 
 def _pipeline(settings: EmbedderSettings, pack: LoadedPack, provider: Provider, decoder: Decoder) -> Pipeline:
     folder = settings.models_dir.expanduser() / pack.manifest.name
+    threads = settings.thread_count
     detector_provider = _provider(settings, half_precision=settings.embedder_detector_half_precision)
-    detector_file = str(folder / pack.manifest.detector.file)
-    detector_network = open_network(pack.detector_graph, detector_provider, what=detector_file)
+    spec = _with_threshold(pack.detector_spec, settings.detection_threshold)
+
+    def open_detector(thread_count: int) -> Detector:
+        what = str(folder / pack.manifest.detector.file)
+        return Detector(
+            open_network(pack.detector_graph, detector_provider, what=what, thread_count=thread_count), spec
+        )
+
     recognizer_network = open_network(pack.recognizer_graph, provider, what=str(folder / pack.manifest.recognizer.file))
     limits = PipelineLimits(
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_decoded_bytes),
@@ -123,11 +136,12 @@ def _pipeline(settings: EmbedderSettings, pack: LoadedPack, provider: Provider, 
     )
     return Pipeline(
         decoder,
-        Detector(detector_network, _with_threshold(pack.detector_spec, settings.detection_threshold)),
+        open_detector(1),
         Recognizer(recognizer_network, pack.recognizer_spec),
         limits,
         attributes=_open_attributes(pack, provider) if settings.embedder_attributes else None,
         square=provider.square,
+        detector_when_alone=open_detector(threads) if threads > 1 and not provider.planned else None,
     )
 
 

@@ -17,10 +17,11 @@ class OpenVinoNetwork:
     OpenVINO runs a graph of free axes a little slower than one of fixed ones, so each shape that comes is compiled.
     """
 
-    def __init__(self, graph: bytes, *, what: str, half_precision: bool = False) -> None:
-        """Loads a graph from bytes. half_precision: bfloat16 or float16, where the processor has it.
+    def __init__(self, graph: bytes, *, what: str, half_precision: bool = False, thread_count: int = 1) -> None:
+        """Loads a graph from bytes.
 
-        Raises StartupError when OpenVINO is not installed or cannot load the graph.
+        half_precision: bfloat16 or float16, where the processor has it. thread_count: threads of one call. Raises
+        StartupError when OpenVINO is not installed or cannot load the graph.
         """
         try:
             import openvino
@@ -31,9 +32,8 @@ class OpenVinoNetwork:
         self._openvino: Any = openvino
         self._core = openvino.Core()
         self._graph = graph
-        # One thread for each call: as many callers as cores come at once.
         self._options = {
-            "INFERENCE_NUM_THREADS": 1,
+            "INFERENCE_NUM_THREADS": thread_count,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "bf16" if half_precision else "f32",

@@ -79,8 +79,12 @@ class Pipeline:
         *,
         attributes: AttributeReader | None = None,
         square: bool = False,
+        detector_when_alone: Detector | None = None,
     ) -> None:
-        """square: shows the detector pictures of one shape for all photos, so that those of many make one batch."""
+        """detector_when_alone computes the same with all of the machine.
+
+        square: shows the detector pictures of one shape for all photos, so that those of many make one batch.
+        """
         self.detector = detector
         self.recognizer = recognizer
         self._limits = limits
@@ -91,6 +95,9 @@ class Pipeline:
             Stage.DETECT: detector.detect_mixed,
             Stage.EMBED: lambda crops: list(recognizer.embed(crops)),
         }
+        self.handlers_when_alone: Mapping[Stage, Handler] = (
+            {Stage.DETECT: detector_when_alone.detect_mixed} if detector_when_alone is not None else {}
+        )
         if attributes is not None:
             self.handlers = {**self.handlers, Stage.ATTRIBUTES: attributes.read}
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from embedder import metrics
 from embedder.board import Batch, Begin, Board, Photo, Resume, StageRunner, Task
 from embedder.caller import Caller
-from embedder.steps import Ask, Stage, Steps
+from embedder.steps import Ask, Handler, Stage, Steps
 from runtime.errors import NotReady, Overloaded, TwinError, forget_frames
 
 _STOPPED: Final = "the workers have stopped"
@@ -154,7 +154,7 @@ class Scheduler:
         results: list[Any] = []
         try:
             if wanted:
-                results = self._stages[batch.stage].handler([item.value for item in wanted])
+                results = self._handler(batch.stage)([item.value for item in wanted])
         except Exception as error:
             for item in wanted:
                 item.photo.error = item.photo.error or error
@@ -171,6 +171,13 @@ class Scheduler:
                 if item.photo.missing == 0:
                     self._board.put_ready(item.photo)
             self._changed.notify_all()
+
+    def _handler(self, stage: Stage) -> Handler:
+        runner = self._stages[stage]
+        if runner.when_alone is None:
+            return runner.handler
+        with self._changed:
+            return runner.when_alone if self._board.is_alone else runner.handler
 
     def _end(self, photo: Photo) -> None:
         with self._changed:

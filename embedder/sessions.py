@@ -72,8 +72,8 @@ def provider_of(setting: str, *, gpu_memory_mib: int = 0, max_batch: int = 0, ha
             return replace(CPU, max_batch=max_batch or CPU.max_batch)
 
 
-def open_network(graph: bytes, provider: Provider, *, what: str) -> Network:
-    """Makes a network of a graph. what names it in errors.
+def open_network(graph: bytes, provider: Provider, *, what: str, thread_count: int = 1) -> Network:
+    """Makes a network of a graph. what names it in errors; thread_count is for one call, on a processor.
 
     Raises StartupError when the provider is not there or the graph cannot be loaded, and when ONNX Runtime would run it
     on another provider.
@@ -82,15 +82,15 @@ def open_network(graph: bytes, provider: Provider, *, what: str) -> Network:
     if provider.name == _OPENVINO_NAME:
         from embedder.openvino_network import OpenVinoNetwork
 
-        return OpenVinoNetwork(graph, what=what, half_precision=provider.half_precision)
-    network = OnnxNetwork(graph, provider, what=what)
+        return OpenVinoNetwork(graph, what=what, half_precision=provider.half_precision, thread_count=thread_count)
+    network = OnnxNetwork(graph, provider, what=what, thread_count=thread_count)
     return _Planned(network.run, network.batch_limit) if provider.planned else network
 
 
 class OnnxNetwork:
     """A network run by ONNX Runtime; any number of threads may call it at once."""
 
-    def __init__(self, graph: bytes, provider: Provider, *, what: str) -> None:
+    def __init__(self, graph: bytes, provider: Provider, *, what: str, thread_count: int = 1) -> None:
         """Loads a graph from bytes; raises StartupError."""
         if provider.name not in onnxruntime.get_available_providers():
             raise StartupError(
@@ -100,7 +100,9 @@ class OnnxNetwork:
         refuse_external_data(graph, what)
         options = onnxruntime.SessionOptions()
         # As many threads as cores each run whole photos; a pool inside the session would only make them wait.
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = thread_count
+        # Threads that wait by spinning would take the cores from those that work.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = _ERRORS_ONLY

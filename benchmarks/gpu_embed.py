@@ -30,10 +30,9 @@ import onnxruntime
 from benchmarks.embed_ours import Session, recorded, replayed
 from benchmarks.photos import LIMITS, crowd_photo, one_face_photos
 from benchmarks.table import Contest
-from embedder.align import CROP_SIZE, align
+from embedder.align import align
 from embedder.engine import Model, load_model, max_begun, stage_runners
 from embedder.faces import FaceChoice, Floats, Pixels, Selection
-from embedder.find import COARSE_SIDE, LONG_SIDE, SMALL_SIDE
 from embedder.networks import Network
 from embedder.sessions import CPU, PLANNED_BATCHES, OnnxNetwork, planned_size
 from embedder.settings import EmbedderSettings
@@ -95,7 +94,6 @@ def _try_batch(settings: EmbedderSettings, material: Material, repeats: int) -> 
     before_mib = gpu_memory_mib()
     model = load_model(settings, isolated=True)
     with closing(model.decoder):
-        warm(model)
         cosine = lowest_cosine(model, material)
         _measure(settings, model, material, repeats, before_mib)
     return cosine
@@ -185,19 +183,6 @@ def _run_bound(network: OnnxNetwork, value: onnxruntime.OrtValue, device_type: s
         binding.bind_output(output.name, device_type)
     session.run_with_iobinding(binding)
     binding.synchronize_outputs()
-
-
-def warm(model: Model) -> None:
-    """Lets a provider that plans make the plan of every shape and size, so that none is made while time is taken."""
-    if not model.provider.planned:
-        return
-    pipeline = model.pipeline
-    sides = ((LONG_SIDE,) * 2, (SMALL_SIDE,) * 2, (COARSE_SIDE,) * 2)
-    noise = np.random.default_rng(0).integers(0, 256, (CROP_SIZE, CROP_SIZE, 3), np.uint8)
-    for size in (size for size in PLANNED_BATCHES if size <= planned_size(model.provider.max_batch)):
-        for shape in sides if pipeline.detector.fixed_size is None else (pipeline.detector.fixed_size,):
-            pipeline.detector.detect([np.zeros((*shape, 3), np.uint8)] * size)
-        pipeline.recognizer.embed([noise] * size)
 
 
 def lowest_cosine(model: Model, material: Material) -> float:

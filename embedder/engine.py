@@ -15,10 +15,10 @@ from embedder.decoding.pool import Decoder, DecoderPool, DirectDecoder
 from embedder.detect import Detector, DetectorSpec
 from embedder.embed import Recognizer
 from embedder.faces import FaceChoice, Selection
-from embedder.find import CLOSE_SIDE, LONG_SIDE
+from embedder.find import CLOSE_SIDE, LONG_SIDE, SMALL_SIDE
 from embedder.models.load import LoadedPack, load_pack
 from embedder.pipeline import Pipeline, PipelineLimits
-from embedder.sessions import Provider, open_network, provider_of
+from embedder.sessions import PLANNED_BATCHES, Provider, open_network, planned_size, provider_of
 from embedder.settings import EmbedderSettings
 from embedder.steps import Stage
 from runtime.errors import StartupError, TwinError
@@ -68,7 +68,7 @@ def load_model(settings: EmbedderSettings, *, isolated: bool = False) -> Model:
     )
     try:
         pipeline = _pipeline(settings, pack, provider, decoder)
-        _warm(pipeline)
+        _warm(pipeline, provider)
         _prove_on_photos(pipeline, pack.photos)
     except (ArithmeticError, TwinError) as error:
         decoder.close()
@@ -170,14 +170,22 @@ def _with_threshold(spec: DetectorSpec, score: float | None) -> DetectorSpec:
     return replace(spec, thresholds=thresholds)
 
 
-def _warm(pipeline: Pipeline) -> None:
-    """Runs each network on input of the real shapes, so that the first caller does not wait for its memory plan."""
+def _warm(pipeline: Pipeline, provider: Provider) -> None:
+    """Runs each network on input of the real shapes, so that the first caller does not wait for its memory plan.
+
+    A provider that plans does so for every size of batch: on a device that takes a while, once.
+    """
     noise = np.random.default_rng(0).integers(0, 256, (LONG_SIDE, LONG_SIDE, 3), np.uint8)
-    usual = ((LONG_SIDE, LONG_SIDE), (LONG_SIDE * 3 // 4, LONG_SIDE), (CLOSE_SIDE, CLOSE_SIDE))
+    sizes = [1]
+    shapes: tuple[tuple[int, int], ...] = ((LONG_SIDE,) * 2, (LONG_SIDE * 3 // 4, LONG_SIDE), (CLOSE_SIDE,) * 2)
+    if provider.planned:
+        sizes = [size for size in PLANNED_BATCHES if size <= planned_size(provider.max_batch)]
+        shapes = tuple((side, side) for side in (LONG_SIDE, SMALL_SIDE, CLOSE_SIDE))
     fixed = pipeline.detector.fixed_size
-    for height, width in usual if fixed is None else (fixed,):
-        pipeline.detector.detect([np.resize(noise, (height, width, 3))])
-    pipeline.recognizer.embed([noise[:CROP_SIZE, :CROP_SIZE]])
+    for size in sizes:
+        for height, width in shapes if fixed is None else (fixed,):
+            pipeline.detector.detect([np.resize(noise, (height, width, 3))] * size)
+        pipeline.recognizer.embed([noise[:CROP_SIZE, :CROP_SIZE]] * size)
 
 
 def _prove_on_photos(pipeline: Pipeline, photos: tuple[Path, ...]) -> None:

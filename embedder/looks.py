@@ -39,14 +39,13 @@ class Shrunk:
 
 
 def shrunk_to(image: Pixels, long_side: int) -> Shrunk:
-    """Brings the longer side to long_side px, larger or smaller.
+    """Brings the longer side to long_side px, larger or smaller, and the shorter along, a part of a pixel cut off.
 
-    Each axis has its own exact scale: one rounded scale for both, as InsightFace has it, moves landmarks by up to a
-    pixel of the network's input and the vectors with them.
+    Those are InsightFace's sizes. But each axis has its own exact scale: one rounded scale for both, as InsightFace has
+    it, moves landmarks by up to a pixel of the network's input and the vectors with them.
     """
     height, width = image.shape[:2]
-    factor = long_side / max(height, width)
-    small_height, small_width = max(round(height * factor), 1), max(round(width * factor), 1)
+    small_height, small_width = (max(side * long_side // max(height, width), 1) for side in (height, width))
     pixels = np.asarray(cv2.resize(image, (small_width, small_height)), np.uint8)
     return Shrunk(pixels, (width / small_width, height / small_height))
 

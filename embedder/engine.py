@@ -184,7 +184,8 @@ def _warm(pipeline: Pipeline, provider: Provider) -> None:
     fixed = pipeline.detector.fixed_size
     for size in sizes:
         for height, width in shapes if fixed is None else (fixed,):
-            pipeline.detector.detect([np.resize(noise, (height, width, 3))] * size)
+            for detector in (pipeline.detector, pipeline.detector_when_alone):
+                detector.detect([np.resize(noise, (height, width, 3))] * size)
         pipeline.recognizer.embed([noise[:CROP_SIZE, :CROP_SIZE]] * size)
 
 

@@ -86,6 +86,7 @@ class Pipeline:
         square: shows the detector pictures of one shape for all photos, so that those of many make one batch.
         """
         self.detector = detector
+        self.detector_when_alone = detector_when_alone or detector
         self.recognizer = recognizer
         self._limits = limits
         self._attributes = attributes
@@ -95,9 +96,7 @@ class Pipeline:
             Stage.DETECT: detector.detect_mixed,
             Stage.EMBED: lambda crops: list(recognizer.embed(crops)),
         }
-        self.handlers_when_alone: Mapping[Stage, Handler] = (
-            {Stage.DETECT: detector_when_alone.detect_mixed} if detector_when_alone is not None else {}
-        )
+        self.handlers_when_alone: Mapping[Stage, Handler] = {Stage.DETECT: self.detector_when_alone.detect_mixed}
         if attributes is not None:
             self.handlers = {**self.handlers, Stage.ATTRIBUTES: attributes.read}
 

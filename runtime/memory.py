@@ -9,7 +9,7 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 
-_LARGE_BYTES: Final = 16 * 2**20
+_LARGE_BYTES: Final = 8 * 2**20
 """Blocks of this size and more are pages of their own, given back when they are freed.
 
 Left to itself the C library raises this to 32 MiB once such a block was freed, and keeps all below for later. Smaller

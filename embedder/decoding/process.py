@@ -17,7 +17,7 @@ from embedder.decoding.wire import MAX_LINE_BYTES, MAX_RESULT_BYTES, BrokenDecod
 from embedder.faces import Pixels
 
 _START_TIMEOUT_S: Final = 60.0
-_KEPT_RESULT_BYTES: Final = 16 * 2**20
+_KEPT_RESULT_BYTES: Final = 8 * 2**20
 
 
 class DecoderProcess:

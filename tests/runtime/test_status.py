@@ -13,6 +13,7 @@ from runtime.status import error_info, from_rpc_error, retry_delay_s, status_cod
 
 EXAMPLES: list[errors.TwinError] = [
     errors.NoFaceFound(),
+    errors.LowQuality(0, ["TOO_SMALL", "BLURRED"], ["it is 18 px across, and at least 20 px are needed"]),
     errors.UnreadableImage("no image", detected_type="text"),
     errors.ImageTooLarge(limit=1, actual=2, unit="pixels"),
     errors.FaceIndexOutOfRange(7, 2),

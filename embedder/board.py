@@ -2,9 +2,10 @@
 
 Every caller gets an equal share of the workers' time, whoever asks for more of it. A caller that comes starts level
 with the one that was served last: who was away has saved nothing up, and who asks now and then is next. (Start-time
-fair queueing, Goyal et al. 1996, with the measured cost of each stage.)
+fair queueing, Goyal et al. 1996: charged by what a stage costs on average, and corrected by what it did cost.)
 """
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
@@ -55,7 +56,7 @@ class Photo:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Item:
     """One thing that a photo asks of a stage; place is where its result goes in the answer."""
 
@@ -82,10 +83,12 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items of one shape for one stage."""
+    """Items of one shape for one stage, and what each was charged to its caller's share beforehand."""
 
     stage: Stage
     items: list[Item]
+    charges: "list[tuple[_Share, int]]"
+    charged_s: float
 
 
 Task: TypeAlias = Begin | Resume | Batch
@@ -180,8 +183,9 @@ class Board:
             return Resume(self._ready.popleft())
         for share in sorted(self._shares.values(), key=lambda share: share.used_s):
             for stage in self._latest_first:
-                if self._can_run(stage, share):
-                    return self._batch(stage, share)
+                item = self._first_that_can_run(stage, share)
+                if item is not None:
+                    return self._batch(item, stage, share)
             # The last place in memory is for a caller who has none: others' photos may be long about it.
             if share.entrance and len(self._begun) < self._max_begun - (share.begun > 0):
                 photo = share.entrance.popleft()
@@ -197,13 +201,23 @@ class Board:
         """True when the batch that runs is the only work there is."""
         return len(self._begun) == 1 and not self.waiting and sum(self._running.values()) == 1 and not self._ready
 
-    def finish_batch(self, batch: Batch, seconds: float) -> None:
-        """Notes that a batch was done, and what it cost."""
+    def finish_batch(self, batch: Batch, seconds: float, done_count: int) -> None:
+        """Notes that so many of a batch's items were done, in so many seconds; callers are charged for just those."""
         self._running[batch.stage] -= 1
         if batch.items[0].is_large:
             self._runs_large[batch.stage] = False
-        cost_s = self._cost_s[batch.stage]
-        self._cost_s[batch.stage] = cost_s + _SMOOTHING * (seconds / len(batch.items) - cost_s)
+        each_s = seconds / len(batch.items)
+        for share, count in batch.charges:
+            share.used_s += count * (each_s - batch.charged_s)
+        if done_count:
+            cost_s = self._cost_s[batch.stage]
+            self._cost_s[batch.stage] = cost_s + _SMOOTHING * (seconds / done_count - cost_s)
+
+    def charge(self, photo: Photo, seconds: float) -> None:
+        """Notes what a photo's step between two stages cost."""
+        share = self._shares.get(photo.caller.key)
+        if share is not None:
+            share.used_s += seconds
 
     def end(self, photo: Photo) -> None:
         """Forgets a begun photo."""
@@ -227,30 +241,31 @@ class Board:
         """How long the entrance now takes to empty, kept between a tenth of a second and half a minute."""
         return min(max(self._photo_s * self.waiting / max(len(self._begun), 1), 0.1), 30.0)
 
-    def _can_run(self, stage: Stage, share: _Share) -> bool:
-        waiting = share.items[stage]
-        if not waiting or self._running[stage] >= self._stages[stage].max_running:
-            return False
-        return not (waiting[0].is_large and self._runs_large[stage])
+    def _first_that_can_run(self, stage: Stage, share: _Share) -> Item | None:
+        """Returns a caller's next item of a stage; a large one is passed by others while another large one runs."""
+        if self._running[stage] >= self._stages[stage].max_running:
+            return None
+        return next((item for item in share.items[stage] if not (item.is_large and self._runs_large[stage])), None)
 
-    def _batch(self, stage: Stage, first: _Share) -> Batch:
-        runner = self._stages[stage]
-        shape = first.items[stage][0].shape
-        self._runs_large[stage] |= first.items[stage][0].is_large
-        items: list[Item] = []
-        for share in (first, *(share for share in self._shares.values() if share is not first)):
-            waiting = share.items[stage]
-            taken = 0
-            while waiting and len(items) < runner.max_batch and waiting[0].shape == shape:
-                if items and waiting[0].is_large:
-                    break
-                items.append(waiting.popleft())
-                taken += 1
-            if share is first:
-                self._level_s = max(self._level_s, share.used_s)
-            share.used_s += taken * self._cost_s[stage]
+    def _batch(self, first: Item, stage: Stage, first_share: _Share) -> Batch:
+        max_batch = self._stages[stage].max_batch
+        self._runs_large[stage] |= first.is_large
+        self._level_s = max(self._level_s, first_share.used_s)
+        first_share.items[stage].remove(first)
+        batch = Batch(stage, [first], [], self._cost_s[stage])
+        for share in (first_share, *(share for share in self._shares.values() if share is not first_share)):
+            room = max_batch - len(batch.items)
+            alike = (item for item in share.items[stage] if item.shape == first.shape and not item.is_large)
+            more = list(itertools.islice(alike, room))
+            for item in more:
+                share.items[stage].remove(item)
+            batch.items.extend(more)
+            count = len(more) + (share is first_share)
+            if count:
+                batch.charges.append((share, count))
+                share.used_s += count * batch.charged_s
         self._running[stage] += 1
-        return Batch(stage, items)
+        return batch
 
     def _take_place_for(self, key: Hashable) -> Photo:
         heaviest = max(self._shares.values(), key=lambda share: share.refusable, default=None)

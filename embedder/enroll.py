@@ -1,5 +1,6 @@
 """enroll: one photo with its image becomes one photo with its faces, in the vector store."""
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Container, Iterable
@@ -9,6 +10,7 @@ from typing import Final
 from twin.embedder.v1 import embedder_pb2
 from twin.vectorstore.v1 import vectorstore_pb2
 
+from embedder import metrics
 from embedder.convert import to_face, to_selection
 from embedder.faces import AnalyzedImage, Face, FaceChoice, Selection
 from embedder.quality import STRICT, QualityLimits, issues_of, shortcomings_of
@@ -47,8 +49,14 @@ class Enrolment:
         selection = check_request(request)
         analyzed = await embed(request.image, selection)
         _check_persons(request, analyzed)
-        faces = fit_faces(analyzed, selection, request.persons, self._strict_limits)
+        try:
+            faces = fit_faces(analyzed, selection, request.persons, self._strict_limits)
+        except LowQuality:
+            metrics.REFUSED.labels("low_quality").inc()
+            raise
         photo = photo_with_faces(request, analyzed, faces, model_id)
+        if not photo.sha256:
+            photo.sha256 = await asyncio.to_thread(lambda: hashlib.sha256(request.image).digest())
         gallery = check_gallery_name(request.gallery)
         answer = await self._link.add(vectorstore_pb2.AddPhotosRequest(gallery=gallery, photo=photo))
         if answer.WhichOneof("result") == "error":
@@ -116,7 +124,6 @@ def photo_with_faces(
     photo.CopyFrom(request.photo)
     # One spelling: the vector store answers by the id as it writes it.
     photo.photo_id = str(parse_photo_id(photo.photo_id)) if photo.photo_id else str(uuid.uuid4())
-    photo.sha256 = photo.sha256 or hashlib.sha256(request.image).digest()
     photo.width = photo.width or analyzed.width
     photo.height = photo.height or analyzed.height
     for face in faces:

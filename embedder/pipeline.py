@@ -10,7 +10,7 @@ from embedder import metrics
 from embedder.align import align
 from embedder.attributes import AttributeReader
 from embedder.choose import choose_primary
-from embedder.decoding.job import MAX_CROPS, DecodeJob, Form, is_whole
+from embedder.decoding.job import MAX_CROPS, SMALL_LONG_SIDE, DecodeJob, Form, is_whole
 from embedder.decoding.pool import Decoder
 from embedder.detect import Detector
 from embedder.embed import Recognizer
@@ -19,7 +19,7 @@ from embedder.find import Finder
 from embedder.quality import ADVICE, QualityLimits, judge
 from embedder.steps import Ask, Handler, Stage, Steps, run_inline
 from runtime.errors import FaceIndexOutOfRange, NoFaceFound, TwinError
-from runtime.images.decode import ImageLimits, check_header
+from runtime.images.decode import ImageLimits, check_header, reduction_factor
 from runtime.images.headers import ImageHeader
 
 DEFAULT_MAX_FACES: Final = 500
@@ -38,8 +38,8 @@ class PipelineLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """A decoded photo: its pixels, or a small picture of it, and how many of the photo's pixels one of those is."""
+class DecodedPicture:
+    """A decoded photo: its pixels, (H, W, 3), or those of a small picture of it; width and height are the photo's."""
 
     data: bytes
     header: ImageHeader
@@ -49,12 +49,20 @@ class _Picture:
 
     @property
     def is_whole(self) -> bool:
+        """True when the pixels are the photo's own."""
         return self.pixels.shape[:2] == (self.height, self.width)
 
     @property
     def scale(self) -> Floats:
-        """Photo pixels for each of the picture's, (x, y)."""
+        """Photo pixels for each of the picture's, (x, y).
+
+        A JPEG that was made smaller while it was decoded has pixels of just the factor, and one more where the sides
+        do not divide; other pictures are stretched over the whole photo.
+        """
         height, width = self.pixels.shape[:2]
+        if self.header.kind == "jpeg" and not self.is_whole:
+            factor = reduction_factor(self.header, SMALL_LONG_SIDE)
+            return np.array([factor, factor], np.float32)
         return np.array([self.width / width, self.height / height], np.float32)
 
     def to_photo(self, found: Detections) -> Detections:
@@ -63,6 +71,11 @@ class _Picture:
             return found
         scale = self.scale
         shift: Floats = (scale - np.float32(1)) / np.float32(2)
+        # Where turning upright mirrored an axis, the pixel that is one too many came first.
+        height, width = self.pixels.shape[:2]
+        surplus = np.array([self.width, self.height], np.float32) - scale * np.array([width, height], np.float32)
+        mirrored = np.array([self.header.orientation in (2, 3, 6, 7), self.header.orientation in (3, 4, 7, 8)])
+        shift = (shift + surplus * mirrored).astype(np.float32)
         boxes = found.boxes * np.tile(scale, 2) + np.tile(shift, 2)
         return Detections(boxes, found.landmarks * scale + shift, found.scores)
 
@@ -146,15 +159,15 @@ class Pipeline:
         metrics.VECTORS.inc(len(chosen))
         return AnalyzedImage(picture.width, picture.height, tuple(faces))
 
-    def _decoded(self, data: bytes) -> Generator[Ask, list[Pixels], _Picture]:
+    def _decoded(self, data: bytes) -> Generator[Ask, list[Pixels], DecodedPicture]:
         header = check_header(data, self._limits.image)
         form = Form.WHOLE if is_whole(header) else Form.SMALL
         [pixels] = yield Ask(Stage.DECODE, [DecodeJob(data, header, form)])
         turned = header.orientation >= 5
         width, height = (header.height, header.width) if turned else (header.width, header.height)
-        return _Picture(data, header, pixels, width, height)
+        return DecodedPicture(data, header, pixels, width, height)
 
-    def _aligned(self, picture: _Picture, landmarks: Floats) -> Generator[Ask, list[Pixels], list[Pixels]]:
+    def _aligned(self, picture: DecodedPicture, landmarks: Floats) -> Generator[Ask, list[Pixels], list[Pixels]]:
         """Warps each face from the photo's own pixels; where only a small picture is here, the decoder does it."""
         if picture.is_whole:
             return [align(picture.pixels, points) for points in landmarks]
@@ -166,7 +179,7 @@ class Pipeline:
         return crops
 
     def _attributes_of(
-        self, picture: _Picture, found: Detections, boxes: list[Box], chosen: list[int]
+        self, picture: DecodedPicture, found: Detections, boxes: list[Box], chosen: list[int]
     ) -> Generator[Ask, list[Attributes], list[Attributes] | list[None]]:
         """Found is in the picture's pixels, boxes in the photo's."""
         if self._attributes is None:

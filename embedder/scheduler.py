@@ -11,7 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any, Final
 
 from embedder import metrics
-from embedder.board import Batch, Begin, Board, Photo, Resume, StageRunner, Task
+from embedder.board import Batch, Begin, Board, Item, Photo, Resume, StageRunner, Task
 from embedder.caller import Caller
 from embedder.steps import Ask, Handler, Stage, Steps
 from runtime.errors import NotReady, Overloaded, TwinError, forget_frames
@@ -83,15 +83,14 @@ class Scheduler:
                 thread.join(timeout_s)
 
     def _work(self) -> None:
-        while (task := self._next_task()) is not None:
-            try:
+        try:
+            while (task := self._next_task()) is not None:
                 self._do(task)
-            except BaseException as death:
-                self._stop()
-                self._on_death(death)
-                return
-            # A finished photo must not stay in memory until the next one comes.
-            del task
+                # A finished photo must not stay in memory until the next one comes.
+                del task
+        except BaseException as death:
+            self._stop()
+            self._on_death(death)
 
     def _next_task(self) -> Task | None:
         with self._changed:
@@ -116,6 +115,7 @@ class Scheduler:
 
     def _advance(self, photo: Photo, answers: list[Any] | None) -> None:
         """Lets a photo take its next step: with the answer that it asked for, or the error that came instead."""
+        started = time.perf_counter()
         error = photo.error
         # Neither may outlive the step: they hold pixels.
         photo.answers, photo.error = [], None
@@ -129,16 +129,17 @@ class Scheduler:
             ask: Ask = photo.steps.throw(error) if error is not None else photo.steps.send(answers)  # type: ignore[arg-type]
         except StopIteration as end:
             result = end.value
-            self._end(photo)
+            self._end(photo, started)
             _settle(photo.future, lambda: photo.future.set_result(result))
         except Exception as failure:
-            self._end(photo)
+            self._end(photo, started)
             if isinstance(failure, TwinError):
                 # Not a bug, whose frames are logged: these only keep the photo's pixels.
                 forget_frames(failure)
             _fail(photo.future, failure)
         else:
             with self._changed:
+                self._board.charge(photo, time.perf_counter() - started)
                 self._board.put(photo, ask)
                 self._changed.notify_all()
 
@@ -151,26 +152,33 @@ class Scheduler:
                 item.photo.error = item.photo.error or gone
         wanted = [item for item in batch.items if item.photo.error is None]
         started = time.perf_counter()
-        results: list[Any] = []
-        try:
-            if wanted:
-                results = self._handler(batch.stage)([item.value for item in wanted])
-        except Exception as error:
-            for item in wanted:
-                item.photo.error = item.photo.error or error
+        results = self._results(batch.stage, wanted)
         seconds = time.perf_counter() - started
         if wanted:
             metrics.STAGE_SECONDS.labels(batch.stage.name.lower()).observe(seconds)
             metrics.BATCH_SIZE.labels(batch.stage.name.lower()).observe(len(wanted))
         with self._changed:
-            self._board.finish_batch(batch, seconds)
-            for item, result in zip(wanted, results, strict=False):
+            self._board.finish_batch(batch, seconds, len(wanted))
+            for item, result in zip(wanted, results, strict=True):
                 item.photo.answers[item.place] = result
             for item in batch.items:
                 item.photo.missing -= 1
                 if item.photo.missing == 0:
                     self._board.put_ready(item.photo)
             self._changed.notify_all()
+
+    def _results(self, stage: Stage, items: list[Item]) -> list[Any]:
+        """Returns a result for each item; None for one that failed, whose photo then has the error."""
+        if not items:
+            return []
+        try:
+            return self._handler(stage)([item.value for item in items])
+        except Exception as error:
+            if len(items) > 1:
+                # One of them is to blame, and the others' callers are not to hear of it.
+                return [result for item in items for result in self._results(stage, [item])]
+            items[0].photo.error = items[0].photo.error or error
+            return [None]
 
     def _handler(self, stage: Stage) -> Handler:
         runner = self._stages[stage]
@@ -179,8 +187,9 @@ class Scheduler:
         with self._changed:
             return runner.when_alone if self._board.is_alone else runner.handler
 
-    def _end(self, photo: Photo) -> None:
+    def _end(self, photo: Photo, started: float) -> None:
         with self._changed:
+            self._board.charge(photo, time.perf_counter() - started)
             self._board.end(photo)
             self._changed.notify_all()
 

@@ -1,6 +1,7 @@
 """EmbedderService on the wire: translates, and leaves the work to the steps."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -67,8 +68,10 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                 return embedder_pb2.EmbedStreamResponse(image_id=request.image_id, error=_status_alone(error))
 
         with self._streams.take():
-            async for response in self._answered(request_iterator, answer, lambda request: len(request.image.image)):
-                yield response
+            answered = self._answered(request_iterator, answer, lambda request: len(request.image.image))
+            async with aclosing(answered) as responses:
+                async for response in responses:
+                    yield response
 
     async def Enroll(  # noqa: N802
         self, request_iterator: AsyncIterator[embedder_pb2.EnrollRequest], context: Context
@@ -87,8 +90,10 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                 return embedder_pb2.EnrollResponse(photo_id=request.photo.photo_id, error=_status_alone(error))
 
         with self._streams.take():
-            async with self._open_enrolment(context) as enrolment:
-                async for response in self._answered(request_iterator, answer, lambda request: len(request.image)):
+            answered = self._answered(request_iterator, answer, lambda request: len(request.image))
+            # What is under way is cancelled before its link to the store ends.
+            async with self._open_enrolment(context) as enrolment, aclosing(answered) as responses:
+                async for response in responses:
                     yield response
 
     async def GetModel(  # noqa: N802
@@ -103,7 +108,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         requests: AsyncIterator[Request],
         answer: Callable[[Request], Awaitable[Answer]],
         size_of: Callable[[Request], int],
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncGenerator[Answer, None]:
         budget = self._streams.waiting_bytes
         return as_finished(requests, answer, self._stream_in_flight, waiting_bytes=budget, size_of=size_of)
 

@@ -10,7 +10,7 @@ import grpc.aio
 from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
 
 from runtime.channels import request_metadata
-from runtime.errors import DependencyUnavailable, TwinError
+from runtime.errors import CallerGone, DependencyUnavailable, TwinError
 from runtime.status import from_rpc_error
 
 DEPENDENCY: Final = "vectorstore"
@@ -48,9 +48,11 @@ class StoreLink:
         self._writing = asyncio.Lock()
         self._call: _Call | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """Ends the stream; photos still unanswered stay what the vector store made of them."""
+        """Ends the stream, for good; photos still unanswered stay what the vector store made of them."""
+        self._closed = True
         if self._call is not None:
             self._call.cancel()
         if self._reader is not None:
@@ -91,6 +93,8 @@ class StoreLink:
                 await asyncio.wait([reader])
 
     def _open(self) -> tuple[_Call, asyncio.Task[None]]:
+        if self._closed:
+            raise CallerGone
         if self._call is None or self._call.done() or self._reader is None or self._reader.done():
             self._call = self._stub.AddPhotos(timeout=self._stream_timeout_s(), metadata=request_metadata())
             self._reader = asyncio.create_task(self._read(self._call))

@@ -1,7 +1,7 @@
 """Working on a stream: a bounded number at once, answers in the order that work finishes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -41,7 +41,7 @@ async def as_finished(
     *,
     waiting_bytes: ByteBudget,
     size_of: Callable[[Request], int],
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer, None]:
     """Yields work(request) for each request, at most in_flight at once, as each finishes.
 
     No request is read while in_flight are being worked on, or while those of all streams fill waiting_bytes, so that a

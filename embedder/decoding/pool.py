@@ -47,8 +47,9 @@ class DecoderPool:
         self._one_large = threading.Lock()
         self._closed = False
         self._all: set[DecoderProcess] = set()
-        # An empty place means that its process broke; who takes the place starts another.
-        self._places: queue.LifoQueue[DecoderProcess | None] = queue.LifoQueue()
+        # An empty place means that its process broke; who takes the place starts another. In turn, so that a place that
+        # cannot be filled just now leaves the others their work.
+        self._places: queue.Queue[DecoderProcess | None] = queue.Queue()
         try:
             processes = [self._start() for _ in range(process_count)]
             for process in processes:
@@ -69,39 +70,60 @@ class DecoderPool:
 
         Raises UnreadableImage, also for an image that the decoder died of or did not finish in time.
         """
+        # The board lets one large job through as well, where others pass it; this is for those who come without one.
         with self._one_large if is_large(job) else nullcontext():
             return self._run(job)
 
     def close(self) -> None:
-        """Ends the processes, also while they work."""
+        """Ends the processes, also while they work: then whoever waits for one lets go of it."""
         with self._lock:
             self._closed = True
-            processes, self._all = self._all, set()
+            processes = list(self._all)
         for process in processes:
-            process.close()
+            process.kill()
+        idle: list[DecoderProcess | None] = []
+        with suppress(queue.Empty):
+            while True:
+                idle.append(self._places.get_nowait())
+        for place in idle:
+            self._drop(place)
+            self._places.put(None)
 
     def _run(self, job: DecodeJob) -> Pixels:
         place = self._places.get()
         try:
-            if place is None:
-                place = self._start()
-                place.wait_until_ready()
-        except (OSError, BrokenDecoder) as error:
-            self._drop(place)
-            self._places.put(None)
-            raise NotReady("photos cannot be decoded just now") from error
+            place = self._living(place)
+            return self._run_in(place, job)
+        finally:
+            # A broken one too: whoever takes the place next sees that it ended.
+            self._places.put(place)
+
+    def _living(self, place: DecoderProcess | None) -> DecoderProcess:
+        """Returns the place's process, or another where it ended while nobody used it."""
+        if place is not None and place.is_alive:
+            return place
+        self._drop(place)
+        fresh: DecoderProcess | None = None
         try:
-            return place.run(job, self._timeout_s)
-        except BrokenDecoder as error:
-            self._drop(place)
-            place = None
+            fresh = self._start()
+            fresh.wait_until_ready()
+        except Exception as error:  # Memory or processes are short, in whatever way the system says so.
+            self._drop(fresh)
+            raise NotReady("photos cannot be decoded just now") from error
+        return fresh
+
+    def _run_in(self, process: DecoderProcess, job: DecodeJob) -> Pixels:
+        try:
+            return process.run(job, self._timeout_s)
+        except UnreadableImage:
+            raise
+        except Exception as error:  # It died, hung, or said something that nobody thought of.
+            self._drop(process)
             if self._closed:
                 raise NotReady("the service is shutting down") from error
             metrics.DECODERS_LOST.inc()
             kind = job.header.kind
             raise UnreadableImage(f"the {kind.upper()} breaks its decoder", detected_type=kind) from error
-        finally:
-            self._places.put(place)
 
     def _start(self) -> DecoderProcess:
         process = DecoderProcess(self._max_image_bytes)

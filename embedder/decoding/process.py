@@ -26,26 +26,43 @@ class DecoderProcess:
     def __init__(self, max_image_bytes: int) -> None:
         """Starts the process, which is ready once wait_until_ready returns. Raises OSError."""
         self._max_image_bytes = max_image_bytes
-        self._file_number = _memory_file(max_image_bytes + MAX_RESULT_BYTES)
-        self._memory = mmap.mmap(self._file_number, max_image_bytes + MAX_RESULT_BYTES)
-        self._socket, theirs = socket.socketpair()
         self._pending = b""
-        with theirs:
-            arguments = [str(theirs.fileno()), str(self._file_number), str(max_image_bytes)]
-            self._process = subprocess.Popen(  # noqa: S603 - this program itself
-                [sys.executable, "-m", "embedder.decoding.child", *arguments],
-                pass_fds=(theirs.fileno(), self._file_number),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                # Numerical libraries start a thread for each core at import, and reserve memory for each.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            )
+        with contextlib.ExitStack() as opened:
+            self._file_number = _memory_file(max_image_bytes + MAX_RESULT_BYTES)
+            opened.callback(os.close, self._file_number)
+            self._memory = opened.enter_context(mmap.mmap(self._file_number, max_image_bytes + MAX_RESULT_BYTES))
+            self._socket, theirs = socket.socketpair()
+            opened.callback(self._socket.close)
+            with theirs:
+                self._process = self._start(theirs.fileno())
+            # All there: from here on it is close() that lets go.
+            opened.pop_all()
+
+    def _start(self, socket_number: int) -> subprocess.Popen[bytes]:
+        arguments = [str(socket_number), str(self._file_number), str(self._max_image_bytes)]
+        return subprocess.Popen(  # noqa: S603 - this program itself
+            [sys.executable, "-m", "embedder.decoding.child", *arguments],
+            pass_fds=(socket_number, self._file_number),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Numerical libraries start a thread for each core at import, and reserve memory for each.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
 
     @property
     def pid(self) -> int:
         """The process's id."""
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the process ended, for whatever reason."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Ends the process, whatever it does; who waits for it learns that at once."""
+        self._process.kill()
 
     def wait_until_ready(self) -> None:
         """Waits for the process's first word; raises BrokenDecoder when it does not come."""
@@ -73,9 +90,9 @@ class DecoderProcess:
         return pixels
 
     def close(self) -> None:
-        """Ends the process, whatever it does, and lets go of its memory."""
-        self._socket.close()
+        """Ends the process and lets go of its memory. Nothing may wait for it any more."""
         self._process.kill()
+        self._socket.close()
         self._process.wait()
         with contextlib.suppress(BufferError):
             self._memory.close()

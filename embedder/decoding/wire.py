@@ -67,7 +67,7 @@ def read_answer(line: bytes, job: DecodeJob) -> Answer:
         message = json.loads(line)
         shape = tuple(int(axis) for axis in message["shape"])
         problem = str(message["problem"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise BrokenDecoder from error
     if problem:
         raise UnreadableImage(

@@ -15,6 +15,9 @@ MAX_SCANNED_PIXELS: Final = 1_000_000_000
 """A scan may be a few bytes, and costs a walk over the whole image: a small file could keep a decoder busy for minutes.
 libjpeg's own script has 10 scans, 18 for CMYK; walks over so many pixels took it 0.7 s."""
 
+_MAX_SEGMENTS: Final = 20_000
+"""Segments and bare markers together; a file of millions of empty ones would keep a processor busy for seconds."""
+
 _END_OF_IMAGE: Final = 0xD9
 _START_OF_SCAN: Final = 0xDA
 _APP1: Final = 0xE1
@@ -27,6 +30,7 @@ _COMPONENT_COUNTS: Final = frozenset({1, 3, 4})
 _SAMPLE_BITS: Final = 8
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _EXIF_PREFIX: Final = b"Exif\x00\x00"
+_FILL: Final = re.compile(rb"\xff+")
 # Within coded data a 0xFF is stuffed with 0x00 or is a restart marker; any other follower is the next segment.
 _NEXT_SEGMENT: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -91,7 +95,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> JpegHeader:
 def _segments(data: bytes) -> Iterator[tuple[int, memoryview]]:
     """Yields the marker and the body of every segment before the end-of-image marker, which must be there."""
     position = 2
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         marker, position = _next_marker(data, position)
         if marker == _END_OF_IMAGE:
             return
@@ -112,6 +116,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, memoryview]]:
             if found is None:
                 raise _truncated()
             position = found.start()
+    raise _malformed("it is cut into too many segments")
 
 
 def _read_frame(marker: int, body: memoryview, check_size: Callable[[int, int], None]) -> _Frame:
@@ -141,8 +146,8 @@ def _next_marker(data: bytes, position: int) -> tuple[int, int]:
         raise _truncated()
     if data[position] != 0xFF:
         raise _malformed("a marker is missing")
-    while position < len(data) and data[position] == 0xFF:
-        position += 1
+    fill = _FILL.match(data, position)
+    position = fill.end() if fill is not None else position
     if position >= len(data):
         raise _truncated()
     return data[position], position + 1

@@ -49,7 +49,7 @@ def test_large_items_run_one_at_a_time_and_leave_the_stage_to_small_ones() -> No
     board.put(begun(board, "modest"), Ask(Stage.DECODE, [SMALL]))
     assert values(batch(board.take()).items) == [SMALL]
     assert board.take() is None
-    board.finish_batch(first, 0.1)
+    board.finish_batch(first, 0.1, 1)
     assert values(batch(board.take()).items) == [LARGE]
 
 
@@ -59,7 +59,7 @@ def test_one_batch_holds_one_large_item() -> None:
     first = batch(board.take())
     assert values(first.items) == [LARGE]
     assert board.take() is None
-    board.finish_batch(first, 0.1)
+    board.finish_batch(first, 0.1, 1)
     assert values(batch(board.take()).items) == [LARGE]
 
 

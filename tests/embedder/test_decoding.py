@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,45 @@ def test_crashed_decoder_costs_its_own_image_alone(pool: DecoderPool) -> None:
     assert len(pool.pids) == 1 and pool.pids != [victim]
 
 
+def test_decoder_that_ended_while_it_was_idle_is_replaced_and_blames_nobody(pool: DecoderPool) -> None:
+    [victim] = pool.pids
+    os.kill(victim, signal.SIGKILL)
+    while Path(f"/proc/{victim}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    assert pool.run(job(encoded(picture(), "PNG"))).shape == picture().shape
+    assert len(pool.pids) == 1 and pool.pids != [victim]
+
+
+def test_place_that_cannot_be_filled_leaves_the_others_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = DecoderPool(2, max_image_bytes=LIMITS.max_bytes)
+    try:
+        data = encoded(picture(), "PNG")
+        victim, healthy = pool.pids
+        os.kill(victim, signal.SIGKILL)
+        while Path(f"/proc/{victim}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+
+        def refuse(*arguments: Any, **options: Any) -> Any:
+            raise BlockingIOError("no more processes")
+
+        monkeypatch.setattr("embedder.decoding.process.subprocess.Popen", refuse)
+        open_files = len(list(Path("/proc/self/fd").iterdir()))
+        outcomes = []
+        for _ in range(20):
+            try:
+                outcomes.append(pool.run(job(data)).shape == picture().shape)
+            except NotReady:
+                outcomes.append(False)
+        assert outcomes.count(True) == 10
+        # The dead one's are given back, and those of the attempts are not kept.
+        assert len(list(Path("/proc/self/fd").iterdir())) <= open_files
+        monkeypatch.undo()
+        assert all(pool.run(job(data)).shape == picture().shape for _ in range(4))
+        assert healthy in pool.pids and len(pool.pids) == 2
+    finally:
+        pool.close()
+
+
 def test_hanging_decoder_is_ended_and_replaced() -> None:
     pool = DecoderPool(1, max_image_bytes=LIMITS.max_bytes, timeout_s=0.5)
     try:
@@ -146,6 +186,8 @@ def test_decoders_end_with_the_pool_and_calls_fail(pool: DecoderPool) -> None:
         b'{"shape": [-1, -1, 3], "problem": ""}',
         b'{"shape": [99999, 99999, 3], "problem": ""}',
         b'{"shape": ["x"], "problem": ""}',
+        b'{"shape": [Infinity], "problem": ""}',
+        b"[" * 100_000,
         answer_line(Answer((5, 5, 3))),
     ],
 )

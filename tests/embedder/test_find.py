@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder.detect import suppress_overlaps
-from embedder.faces import Box, Detections
+from embedder.faces import Box, Detections, Floats
 from embedder.looks import Look, close_up, padded, shrunk_to, turned, turned_back
 from tests.embedder.scene import BrightSquareNetwork, OneFaceNetwork, detector_of, found_by
 
@@ -18,7 +18,7 @@ def test_boxes_and_landmarks_are_scaled_for_each_axis(flat: bool) -> None:
     network = OneFaceNetwork({640: 0.9}, flat=flat)
     # 1,000 × 333 shrinks to 640 × 213, and no single factor is right for both sides.
     found = found_by(detector_of(network, fixed_batch=flat), LANDSCAPE)
-    assert network.shapes == [(1, 3, 224, 640)]
+    assert network.shapes == [(1, 3, 224, 640), (1, 3, 64, 128)]
     x, y = 1000 / 640, 333 / 213
     assert found.boxes[0].tolist() == pytest.approx([32 * x, 16 * y, 80 * x, 48 * y], rel=1e-6)
     assert found.landmarks[0, 0].tolist() == pytest.approx([(48 + 8) * x, (32 + 8) * y], rel=1e-6)
@@ -28,21 +28,21 @@ def test_further_looks_are_taken_only_without_a_sure_face() -> None:
     image = np.zeros((640, 640, 3), np.uint8)
     sure, small = OneFaceNetwork({640: 0.9, 256: 0.95}), OneFaceNetwork({640: 0.55, 256: 0.95})
     assert found_by(detector_of(sure), image).scores[0] == pytest.approx(0.9)
-    assert [shape[3] for shape in sure.shapes] == [640]
+    assert [shape[3] for shape in sure.shapes] == [640, 128]
     assert found_by(detector_of(small), image).scores[0] == pytest.approx(0.95)
-    assert [shape[3] for shape in small.shapes] == [640, 256]
+    assert [shape[3] for shape in small.shapes] == [640, 128, 256]
 
 
 def test_photo_that_shows_nobody_is_turned_at_both_sizes() -> None:
     nobody = OneFaceNetwork({})
     assert len(found_by(detector_of(nobody), np.zeros((640, 640, 3), np.uint8))) == 0
-    assert nobody.shapes == [(1, 3, 640, 640), (1, 3, 256, 256), (3, 3, 256, 256), (3, 3, 640, 640)]
+    assert nobody.shapes == [(1, 3, 640, 640), (1, 3, 128, 128), (1, 3, 256, 256), (3, 3, 256, 256), (3, 3, 640, 640)]
 
 
 def test_photo_of_an_unsure_face_is_turned_at_the_small_size_alone() -> None:
     unsure = OneFaceNetwork({640: 0.6})
     found_by(detector_of(unsure), np.zeros((640, 640, 3), np.uint8))
-    assert unsure.shapes == [(1, 3, 640, 640), (1, 3, 256, 256), (3, 3, 256, 256)]
+    assert unsure.shapes == [(1, 3, 640, 640), (1, 3, 128, 128), (1, 3, 256, 256), (3, 3, 256, 256)]
 
 
 def test_unsure_faces_stay_when_no_turn_shows_more() -> None:
@@ -54,13 +54,13 @@ def test_unsure_faces_stay_when_no_turn_shows_more() -> None:
 def test_graph_of_one_size_gets_that_size() -> None:
     network = OneFaceNetwork({640: 0.9})
     assert len(found_by(detector_of(network, (640, 640)), LANDSCAPE)) == 1
-    assert network.shapes == [(1, 3, 640, 640)]
+    assert {shape[2:] for shape in network.shapes} == {(640, 640)}
 
 
 def test_square_pictures_are_of_one_shape() -> None:
     network = OneFaceNetwork({640: 0.9})
     found = found_by(detector_of(network), LANDSCAPE, square=True)
-    assert network.shapes == [(1, 3, 640, 640)]
+    assert network.shapes == [(1, 3, 640, 640), (1, 3, 128, 128)]
     assert found.boxes[0, 0] == pytest.approx(32 * 1000 / 640)
 
 
@@ -89,13 +89,13 @@ def test_primary_is_found_coarsely_and_then_closely(shape: tuple[int, int]) -> N
 def test_close_look_that_shows_somebody_else_is_not_believed() -> None:
     network = OneFaceNetwork({192: 0.9, 640: 0.8})
     found = found_by(detector_of(network), np.zeros((800, 800, 3), np.uint8), primary_only=True)
-    assert [shape[3] for shape in network.shapes] == [192, 192, 640]
+    assert [shape[3] for shape in network.shapes] == [192, 192, 640, 128]
     assert found.scores.tolist() == pytest.approx([0.8])
 
 
 @pytest.mark.parametrize(
     ("scores", "sides"),
-    [({192: 0.6, 640: 0.9}, [192, 192, 640]), ({640: 0.9}, [192, 640])],
+    [({192: 0.6, 640: 0.9}, [192, 192, 640, 128]), ({640: 0.9}, [192, 640, 128])],
     ids=["unsure", "nothing"],
 )
 def test_primary_falls_back_to_every_look(scores: dict[int, float], sides: list[int]) -> None:
@@ -178,3 +178,44 @@ def test_only_the_surest_of_overlapping_boxes_stays() -> None:
     )
     assert found.scores.tolist() == pytest.approx([0.9, 0.7])
     assert found.boxes.tolist() == [[1, 0, 11, 10], [20, 20, 30, 30]]
+
+
+class FrameNetwork(OneFaceNetwork):
+    """Beside what it sees at 640, sees a face over most of the picture at 128."""
+
+    def run(self, batch: Floats) -> list[Floats]:
+        outputs = super().run(batch)
+        height, width = batch.shape[2:]
+        if max(height, width) == 128:
+            # The anchor in the middle of the coarsest stride's, 1.5 strides to each side.
+            place = ((height // 32 // 2) * (width // 32) + width // 32 // 2) * 2
+            outputs[2][:, place] = 0.9
+            outputs[5][:, place] = 1.5
+            outputs[8][:, place] = np.array([-0.5, -0.5, 0.5, -0.5, 0, 0, -0.4, 0.5, 0.4, 0.5])
+        return outputs
+
+
+def test_face_that_fills_the_frame_is_not_hidden_by_somebody_elses() -> None:
+    image = np.zeros((1000, 1000, 3), np.uint8)
+    found = found_by(detector_of(FrameNetwork({640: 0.9})), image)
+    sides = np.sort((found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1))
+    assert len(found) == 2
+    assert sides[0] == pytest.approx(48 * 1000 / 640, rel=0.01) and sides[1] == pytest.approx(750, rel=0.01)
+
+
+def test_primary_among_several_is_looked_for_among_all() -> None:
+    """A coarse look that shows two faces cannot tell which is the more prominent."""
+
+    class Two(OneFaceNetwork):
+        def run(self, batch: Floats) -> list[Floats]:
+            outputs = super().run(batch)
+            if max(batch.shape[2:]) == 192 and len(self.shapes) == 1:
+                outputs[1][:, 0] = 0.8
+                outputs[4][:, 0] = 2.0
+                outputs[7][:, 0] = np.arange(10) / 10
+            return outputs
+
+    network = Two({192: 0.9, 640: 0.85})
+    found = found_by(detector_of(network), np.zeros((800, 800, 3), np.uint8), primary_only=True)
+    assert [shape[3] for shape in network.shapes] == [192, 640, 128]
+    assert len(found) == 1

@@ -10,13 +10,16 @@ from twin.embedder.v1 import embedder_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2 as vs
 
 from embedder.align import align
-from embedder.decoding.job import MAX_WHOLE_PIXELS
+from embedder.decoding.job import MAX_WHOLE_PIXELS, DecodeJob, Form, perform
 from embedder.engine import Model
-from embedder.faces import AnalyzedImage, FaceChoice, Floats, Pixels, Selection
+from embedder.faces import AnalyzedImage, Detections, FaceChoice, Floats, Pixels, Selection
+from embedder.pipeline import DecodedPicture
+from runtime.images.decode import ImageLimits, check_header
 from runtime.images.opencv import cv2
 from runtime.vectors import decode_vector
 from tests.embedder.conftest import read_pixels
 from tests.embedder.serving import each, embedder_server, fake_store, store_server, stored
+from tests.runtime.images.images import encoded, stored_as
 
 TOLERANCE = 1e-5
 
@@ -132,3 +135,32 @@ def test_crowd_of_two_hundred_is_complete(model: Model, solvay_photo: Path) -> N
     }
     assert len(cells) == count
     assert all(face.vector is not None for face in analyzed.faces)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("surplus", [0, 1, 5, 7])
+def test_point_of_a_small_picture_is_the_point_of_the_photo(orientation: int, surplus: int) -> None:
+    """Eight bright lines, as far from the edge as the factor is coarse, lie where the pipeline says that they lie."""
+    width, height = 8 * 700 + surplus, 8 * 400 + surplus
+    photo = np.zeros((height, width, 3), np.uint8)
+    x, y = width - 41, height - 57
+    photo[:, x - 8 : x + 9] = 255
+    photo[y - 8 : y + 9] = 255
+    data = encoded(stored_as(photo, orientation), "JPEG", orientation=orientation, quality=95)
+    header = check_header(data, ImageLimits(20 * 2**20, 50_000_000))
+    small = perform(DecodeJob(data, header, Form.SMALL))
+    picture = DecodedPicture(data, header, small, width, height)
+    gray = small.mean(axis=2)
+    column, row = (_middle(gray.min(axis=axis)) for axis in (0, 1))
+    at = Detections(
+        np.array([[column, row, column + 1, row + 1]], np.float32),
+        np.full((1, 5, 2), (column, row), np.float32),
+        np.ones(1, np.float32),
+    )
+    assert picture.to_photo(at).landmarks[0, 0].tolist() == pytest.approx([x, y], abs=0.75)
+
+
+def _middle(profile: np.ndarray) -> float:
+    """Returns where a bright line lies, by its centre of gravity; profile is dark elsewhere."""
+    weights = np.clip(profile - 60, 0, None)
+    return float((weights * np.arange(len(profile))).sum() / weights.sum())

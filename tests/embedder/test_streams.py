@@ -1,6 +1,7 @@
 """Streams: how many are open, how far they read, and in what order they answer. No times are asserted."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -79,7 +80,7 @@ async def test_stream_that_is_abandoned_cancels_its_work() -> None:
     assert await anext(answers) == 0
     for _ in range(20):
         await asyncio.sleep(0)
-    await answers.aclose()  # type: ignore[attr-defined]
+    await answers.aclose()
     assert sorted(cancelled) in ([1], [1, 2])
 
 
@@ -129,6 +130,28 @@ async def test_abandoned_streams_give_back_what_they_held() -> None:
         assert await anext(stream) == 0
         for _ in range(turns):
             await asyncio.sleep(0)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         await asyncio.sleep(0)
     await asyncio.wait_for(budget.take(100), 5)
+
+
+async def test_work_under_way_is_cancelled_before_its_stream_is_done() -> None:
+    """Whoever closes the answers may let go of what the work uses right afterwards."""
+    order: list[str] = []
+
+    async def work(number: int) -> int:
+        if number == 0:
+            return number
+        try:
+            await asyncio.Event().wait()
+        finally:
+            order.append("work ended")
+        return number
+
+    stream = as_finished(numbers(3), work, in_flight=3, **room(10**9))
+    async with contextlib.aclosing(stream) as answers:
+        assert await anext(answers) == 0
+        for _ in range(20):
+            await asyncio.sleep(0)
+    order.append("stream closed")
+    assert order[-1] == "stream closed" and "work ended" in order

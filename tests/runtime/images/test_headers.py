@@ -179,3 +179,15 @@ def test_png_keeps_its_pixels_and_its_transparency_without_what_stands_beside_th
     assert pixels_only(plain[:header_end] + beside + plain[header_end:] + b"a trailer") == plain
     critical = png_chunk(b"ABCD", b"?")
     assert critical in pixels_only(plain[:header_end] + critical + plain[header_end:])
+
+
+@pytest.mark.parametrize("filler", [b"\xff\xd0", b"\xff\xe2\x00\x02"], ids=["bare markers", "empty segments"])
+def test_jpeg_of_a_million_segments_is_refused_early(filler: bytes) -> None:
+    whole = encoded(picture(), "JPEG")
+    with pytest.raises(UnreadableImage, match="too many segments"):
+        read_header(whole[:2] + filler * 1_000_000 + whole[2:], lambda width, height: None)
+
+
+def test_fill_before_a_marker_is_skipped() -> None:
+    whole = encoded(picture(), "JPEG")
+    assert read_header(whole[:2] + b"\xff" * 1_000_000 + whole[2:], lambda width, height: None).width == 48

@@ -130,4 +130,6 @@ def jpeg_trailers(people: People) -> Iterator[CorpusFile]:
     yield entry("trailing-zeros.jpg", kind, whole + bytes(3_000_000), OK)
     yield entry("one-trailing-byte.jpg", kind, whole + b"\x00", OK)
     comments = (jpeg_segment(0xFE, b"c" * 10),) * 100_000
-    yield entry("100000-comments.jpg", kind, jpeg_with(whole, *comments), OK)
+    yield entry("100000-comments.jpg", kind, jpeg_with(whole, *comments), UNREADABLE)
+    markers = b"\xff\xd0" * 5_000_000
+    yield entry("5-million-markers.jpg", kind, whole[:2] + markers + whole[2:], UNREADABLE)

@@ -46,7 +46,8 @@ class EmbedderSettings(ServiceSettings):
     embedder_max_streams: Annotated[int, Field(ge=1, le=10_000)] = 64
     # Photos of one stream in work or waiting for the vector store's answer.
     embedder_stream_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16
-    # Photos of all streams together that are in memory; a stream that would exceed them is not read meanwhile.
+    # Photos of all streams together that are in work; a stream that would exceed them is not read meanwhile, but for
+    # the one photo that it waits with.
     embedder_stream_waiting_bytes: Annotated[int, Field(ge=2**20)] = 256 * 2**20
 
     max_image_bytes: Annotated[int, Field(ge=1)] = 20 * 2**20

@@ -339,7 +339,8 @@ export enum FaceChoice {
 
   /**
    * The primary face and no other: the answer holds one face, found in a fraction of the time. For bulk work on portraits;
-   * its vector differs from PRIMARY's by as much as two looks at one face do, a cosine of 0.98 on average.
+   * its vector differs from PRIMARY's by as much as two looks at one face do: a cosine of 0.98 on average, and of 0.88 at
+   * worst among 94 photos.
    *
    * @generated from enum value: FACE_CHOICE_PRIMARY_ONLY = 4;
    */

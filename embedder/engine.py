@@ -59,7 +59,7 @@ def load_model(settings: EmbedderSettings, *, isolated: bool = False) -> Model:
     provider = _provider(settings)
     decoder: Decoder = (
         DecoderPool(
-            settings.thread_count,
+            settings.decoder_count,
             max_image_bytes=settings.max_image_bytes,
             timeout_s=settings.embedder_decode_timeout_s,
         )

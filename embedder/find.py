@@ -153,8 +153,11 @@ class Finder:
         looks = [self._canvas(large), self._canvas(tiny)]
         found, whole = yield Ask(Stage.DETECT, [look.canvas for look in looks])
         found, whole = looks[0].to_photo(found), looks[1].to_photo(whole)
+        if not self._is_sure(found):
+            # A look in between is next, which shows such a face more finely.
+            return found
         sides = (whole.boxes[:, 2:] - whole.boxes[:, :2]).max(axis=1, initial=0.0)
-        known = found.boxes[self._sure_rows(found)].astype(np.float64)
+        known = found.boxes.astype(np.float64)
         new = [
             row
             for row in self._sure_rows(whole)

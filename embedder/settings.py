@@ -38,8 +38,8 @@ class EmbedderSettings(ServiceSettings):
     # An age estimate and gender scores for each embedded face, where the pack has the networks.
     embedder_attributes: bool = False
 
-    # Threads that work on photos, and processes that decode them; 0 means as many as there are cores.
-    embedder_threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    # Threads that work on photos; 0 means as many as there are cores. As many processes decode, up to two a core.
+    embedder_threads: Annotated[int, Field(ge=0, le=256)] = 0
     # Photos of unary calls that wait to be begun; a call that finds the queue full is refused.
     embedder_queue_limit: Annotated[int, Field(ge=1, le=10_000)] = 32
     # EmbedStream and Enroll calls open at once; one more is refused.
@@ -98,4 +98,13 @@ class EmbedderSettings(ServiceSettings):
     @property
     def thread_count(self) -> int:
         """Worker threads."""
-        return self.embedder_threads or len(os.sched_getaffinity(0))
+        return self.embedder_threads or _cores()
+
+    @property
+    def decoder_count(self) -> int:
+        """Processes that decode: one for each thread, but no more than two for each core, since each takes memory."""
+        return min(self.thread_count, 2 * _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -1,6 +1,5 @@
 """Decoders for the pipeline: in this process, or in processes that can be spared."""
 
-import queue
 import threading
 from contextlib import nullcontext, suppress
 from typing import Final, Protocol
@@ -47,14 +46,14 @@ class DecoderPool:
         self._one_large = threading.Lock()
         self._closed = False
         self._all: set[DecoderProcess] = set()
-        # An empty place means that its process broke; who takes the place starts another. In turn, so that a place that
-        # cannot be filled just now leaves the others their work.
-        self._places: queue.Queue[DecoderProcess | None] = queue.Queue()
+        # An empty place means that its process broke; who takes the place starts another.
+        self._free: list[DecoderProcess | None] = []
+        self._freed = threading.Condition()
         try:
             processes = [self._start() for _ in range(process_count)]
             for process in processes:
                 process.wait_until_ready()
-                self._places.put(process)
+                self._put(process)
         except (OSError, BrokenDecoder) as error:
             self.close()
             raise StartupError("a process for decoding photos could not be started; is memory short?") from error
@@ -81,22 +80,30 @@ class DecoderPool:
             processes = list(self._all)
         for process in processes:
             process.kill()
-        idle: list[DecoderProcess | None] = []
-        with suppress(queue.Empty):
-            while True:
-                idle.append(self._places.get_nowait())
+        with self._freed:
+            idle, self._free = self._free, [None] * len(self._free)
         for place in idle:
             self._drop(place)
-            self._places.put(None)
 
     def _run(self, job: DecodeJob) -> Pixels:
-        place = self._places.get()
+        place = self._take()
         try:
             place = self._living(place)
             return self._run_in(place, job)
         finally:
-            # A broken one too: whoever takes the place next sees that it ended.
-            self._places.put(place)
+            self._put(place if place is not None and place.is_alive else None)
+
+    def _take(self) -> DecoderProcess | None:
+        """Waits for a place: the process that worked last, whose memory is warm, before an empty place."""
+        with self._freed:
+            self._freed.wait_for(lambda: self._free)
+            filled = [number for number, place in enumerate(self._free) if place is not None]
+            return self._free.pop(filled[-1] if filled else 0)
+
+    def _put(self, place: DecoderProcess | None) -> None:
+        with self._freed:
+            self._free.append(place)
+            self._freed.notify()
 
     def _living(self, place: DecoderProcess | None) -> DecoderProcess:
         """Returns the place's process, or another where it ended while nobody used it."""

@@ -110,11 +110,13 @@ def test_place_that_cannot_be_filled_leaves_the_others_their_work(monkeypatch: p
                 outcomes.append(pool.run(job(data)).shape == picture().shape)
             except NotReady:
                 outcomes.append(False)
-        assert outcomes.count(True) == 10
+        assert outcomes.count(True) >= 18
         # The dead one's are given back, and those of the attempts are not kept.
         assert len(list(Path("/proc/self/fd").iterdir())) <= open_files
         monkeypatch.undo()
-        assert all(pool.run(job(data)).shape == picture().shape for _ in range(4))
+        with ThreadPoolExecutor(4) as threads:
+            results = list(threads.map(lambda _: pool.run(job(data)).shape, range(12)))
+        assert results == [picture().shape] * 12
         assert healthy in pool.pids and len(pool.pids) == 2
     finally:
         pool.close()

@@ -1,5 +1,6 @@
 """Networks run by OpenVINO: in float32 the numbers of ONNX Runtime, on some processors in less time."""
 
+import sys
 import threading
 from collections import OrderedDict
 from typing import Any, Final
@@ -23,6 +24,9 @@ class OpenVinoNetwork:
         half_precision: bfloat16 or float16, where the processor has it. thread_count: threads of one call. Raises
         StartupError when OpenVINO is not installed or cannot load the graph.
         """
+        # Importing OpenVINO would report that to its maker, and give the machine an id under the home folder. It does
+        # without its telemetry package where that cannot be imported.
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         try:
             import openvino
         except ImportError as error:

@@ -1,5 +1,6 @@
 """What the embedder can be told, from TWIN_... variables."""
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,11 @@ class EmbedderSettings(ServiceSettings):
             raise ValueError(
                 f"no such limit: {', '.join(sorted(unknown))}; there are {', '.join(QualityLimits.__slots__)}"
             )
+        both = {"min_brightness": 0.0, "max_brightness": 1.0, **limits}
+        if not all(math.isfinite(value) and value >= 0 for value in limits.values()):
+            raise ValueError("a limit is a number that is not negative")
+        if both["min_brightness"] >= both["max_brightness"]:
+            raise ValueError("min_brightness is less than max_brightness")
         return limits
 
     @property

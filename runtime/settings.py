@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from runtime.errors import StartupError
 
@@ -56,6 +56,9 @@ def load_settings(kind: type[SettingsType]) -> SettingsType:
     """Returns the settings that the environment gives; raises StartupError with one line that names each bad value."""
     try:
         return kind()
+    except SettingsError as error:
+        # A setting of several values that is no JSON; the library's own message names it.
+        raise StartupError(f'{error}: several values are given as JSON, such as {{"name": 1}}') from error
     except ValidationError as error:
         problems = [
             f"{ENV_PREFIX}{'.'.join(str(part) for part in problem['loc']).upper()}={problem.get('input')!r}: "

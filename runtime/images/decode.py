@@ -67,12 +67,8 @@ def decode_whole(data: bytes, header: ImageHeader) -> Pixels:
     """
     stored = _decode_jpeg(data) if header.kind == "jpeg" and header.components != 4 else None
     if stored is None:
-        # OpenCV applies EXIF orientation to some formats and not to others; this project applies it itself, to all.
-        color = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        stored = _decode_with_opencv(data, header, color)
-    if stored.shape[:2] != (header.height, header.width):
-        raise _undecodable(header)
-    return _upright(stored, header)
+        stored = _decode_with_opencv(data, header, _color_flags(header))
+    return _upright(_of_its_size(stored, header), header)
 
 
 def decode_small(data: bytes, header: ImageHeader, long_side: int) -> Pixels:
@@ -88,10 +84,7 @@ def decode_small(data: bytes, header: ImageHeader, long_side: int) -> Pixels:
     if header.kind == "jpeg":
         reduced = _decode_with_opencv(data, header, _REDUCED[factor] | cv2.IMREAD_IGNORE_ORIENTATION)
         return _upright(reduced, header)
-    color = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    stored = _decode_with_opencv(data, header, color)
-    if stored.shape[:2] != (header.height, header.width):
-        raise _undecodable(header)
+    stored = _of_its_size(_decode_with_opencv(data, header, _color_flags(header)), header)
     size = (header.width // factor, header.height // factor)
     return _upright(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), header)
 
@@ -122,6 +115,17 @@ def _decode_with_opencv(data: bytes, header: ImageHeader, flags: int) -> Stored:
     except cv2.error as error:
         raise _undecodable(header) from error
     if stored is None:
+        raise _undecodable(header)
+    return stored
+
+
+def _color_flags(header: ImageHeader) -> int:
+    """OpenCV applies EXIF orientation to some formats and not to others; this project applies it itself, to all."""
+    return cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+def _of_its_size(stored: Stored, header: ImageHeader) -> Stored:
+    if stored.shape[:2] != (header.height, header.width):
         raise _undecodable(header)
     return stored
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 EXIF_ORIENTATION = 0x0112
 # What must be done to an upright image so that a viewer who honours the tag sees it upright again.
-_UNDO = {
+UNDO_ORIENTATION = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,7 +32,7 @@ def phone_jpeg(photo: Path, *, orientation: int, size: tuple[int, int] = (3024, 
         (round(portrait.width * scale), round(portrait.height * scale)), Image.Resampling.LANCZOS
     )
     page.paste(portrait, ((size[0] - portrait.width) // 2, (size[1] - portrait.height) // 2))
-    undo = _UNDO[orientation]
+    undo = UNDO_ORIENTATION[orientation]
     stored = page if undo is None else page.transpose(undo)
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation

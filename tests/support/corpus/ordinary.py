@@ -8,18 +8,8 @@ from PIL import Image
 from tests.support.corpus.bytes_of import idat, ihdr, png, png_with
 from tests.support.corpus.file import NO_FACE, OK, CorpusFile, entry
 from tests.support.corpus.people import People
-from tests.support.photos import EXIF_ORIENTATION, encoded
+from tests.support.photos import EXIF_ORIENTATION, UNDO_ORIENTATION, encoded
 
-_UNDO = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 # The sampling factors of the luminance beside 1×1 chrominance, as Pillow names them.
 _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
@@ -134,7 +124,7 @@ def webps(people: People) -> Iterator[CorpusFile]:
 
 def orientations(people: People) -> Iterator[CorpusFile]:
     for form, ending in (("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")):
-        for orientation, undo in _UNDO.items():
+        for orientation, undo in UNDO_ORIENTATION.items():
             exif = Image.Exif()
             exif[EXIF_ORIENTATION] = orientation
             stored = people.gauss if undo is None else people.gauss.transpose(undo)

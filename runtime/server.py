@@ -16,7 +16,7 @@ import grpc.aio
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from runtime import reflection
+from runtime import failpoints, reflection
 from runtime.errors import StartupError
 from runtime.interceptor import BoundaryInterceptor
 from runtime.logs import configure_logs, get_logger
@@ -70,7 +70,12 @@ def run(make_service: Callable[[], Service], *, name: str, bind: str, settings: 
     cannot work without died.
     """
     configure_logs(name, settings.log_level)
-    return one_line_exit(name, lambda: asyncio.run(_Life(make_service, bind, settings).run()))
+
+    def live() -> int:
+        failpoints.arm_from_environment(os.environ)
+        return asyncio.run(_Life(make_service, bind, settings).run())
+
+    return one_line_exit(name, live)
 
 
 def one_line_exit(name: str, body: Callable[[], int]) -> int:

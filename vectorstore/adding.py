@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from runtime import logs
+from runtime import failpoints, logs
 from runtime.byte_budget import ByteBudget
 from runtime.errors import DuplicatePhoto, NotFound, NotReady, TwinError
 from vectorstore import change_log
@@ -111,6 +111,7 @@ class PhotoAdder:
         try:
             if revisions:
                 await self._follower.wait_for(max(revisions), APPLY_TIMEOUT_S)
+                await failpoints.reach_async("add.applied")
         except NotReady as error:
             return [error if isinstance(outcome, PhotoRecord) else outcome for outcome in outcomes]
         return list(outcomes)
@@ -132,6 +133,7 @@ class PhotoAdder:
             if new:
                 for (_, position), photo in zip(new, await _insert(connection, [item for item, _ in new]), strict=True):
                     outcomes[position] = photo
+        await failpoints.reach_async("add.committed")
         # The same photo twice in one batch: the second is answered what the first was.
         outcomes = [outcomes[outcome.args[0]] if isinstance(outcome, LookupError) else outcome for outcome in outcomes]
         if new:
@@ -211,11 +213,13 @@ async def _insert(connection: Any, new: Sequence[_Waiting]) -> list[PhotoRecord]
         faces = tuple(dataclasses.replace(face, face_id=next(face_ids)) for face in waiting.photo.faces)
         stored.append(dataclasses.replace(waiting.photo, faces=faces, revision=revision, create_time=now))
     galleries = [waiting.gallery for waiting in new]
+    await failpoints.reach_async("add.before_copy")
     await connection.copy_records_to_table(
         "photos",
         columns=PHOTO_COLUMNS,
         records=[photo_row(photo, gallery.gallery_id) for photo, gallery in zip(stored, galleries, strict=True)],
     )
+    await failpoints.reach_async("add.between_copies")
     await connection.copy_records_to_table(
         "faces",
         columns=FACE_COLUMNS,
@@ -248,6 +252,7 @@ async def _insert(connection: Any, new: Sequence[_Waiting]) -> list[PhotoRecord]
         ],
     )
     await change_log.wake_followers(connection)
+    await failpoints.reach_async("add.before_commit")
     return [
         dataclasses.replace(photo, faces=tuple(dataclasses.replace(face, embedding=None) for face in photo.faces))
         for photo in stored

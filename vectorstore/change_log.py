@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from runtime import logs
+from runtime import failpoints, logs
 
 CHANNEL: Final = "twin_changes"
 _CHANGE_LOCK: Final = 0x7477_696E_0002
@@ -78,7 +78,8 @@ async def write_change(
 
 async def wake_followers(connection: Any) -> None:
     """Tells the replicas, once this transaction commits, that there is something new."""
-    await connection.execute(f"NOTIFY {CHANNEL}")
+    if not await failpoints.reach_async("changes.notify"):
+        await connection.execute(f"NOTIFY {CHANNEL}")
 
 
 async def read_head(connection: Any) -> int:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from runtime import failpoints
 from runtime.errors import NotFound, TwinError
 from runtime.logs import get_logger
 from vectorstore import change_log
@@ -53,6 +54,7 @@ class PhotoDeleter:
             )
             may_delete = _opens(token, photo)
             answered_before = [row for row in earlier if _opens(token, row)]
+            await failpoints.reach_async("delete.before_rows")
             if photo is not None and may_delete:
                 (deletion,) = await _delete_rows(connection, [photo_id], "delete_photo")
                 PHOTOS_DELETED.labels("asked").inc()
@@ -61,8 +63,11 @@ class PhotoDeleter:
                 deletion = deletion_from_row(answered_before[0])
             else:
                 raise NotFound("photo")
+            await failpoints.reach_async("delete.before_commit")
+        await failpoints.reach_async("delete.committed")
         self._follower.wake()
         await self._follower.wait_for(deletion.revision, APPLY_TIMEOUT_S)
+        await failpoints.reach_async("delete.applied")
         return deletion
 
     async def delete_expired(self) -> int:
@@ -73,6 +78,8 @@ class PhotoDeleter:
                 "SELECT photo_id FROM photos WHERE expire_time <= now() ORDER BY expire_time LIMIT $1", _EXPIRY_BATCH
             )
             deletions = await _delete_rows(connection, [row["photo_id"] for row in rows], "expire_photo")
+            await failpoints.reach_async("expiry.before_commit")
+        await failpoints.reach_async("expiry.committed")
         self._follower.wake()
         PHOTOS_DELETED.labels("expired").inc(len(deletions))
         return len(deletions)

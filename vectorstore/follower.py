@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from runtime import failpoints
 from runtime.errors import NotReady, TwinError
 from runtime.logs import get_logger
 from vectorstore.change_log import CHANNEL, Change, ChangeKind, read_changes, read_head
@@ -162,9 +163,12 @@ class Follower:
         self._head_revision = max(self._head_revision, changes[-1].revision)
         DATABASE_REVISION.set(self._head_revision)
         async with self.standing_still:
+            await failpoints.reach_async("follower.before_apply")
             for group in _split_by_gallery_changes(changes):
                 await self._apply(connection, group)
+                await failpoints.reach_async("follower.between_changes")
             await self._advance(changes[-1].revision)
+        await failpoints.reach_async("follower.applied")
         return len(changes) < len(read) or len(read) == BATCH_CHANGES
 
     async def _apply(self, connection: Any, changes: Sequence[Change]) -> None:
@@ -258,4 +262,5 @@ def _apply_to_view(view: GalleryView, rows: Sequence[Row], gone: Sequence[int]) 
     fresh = [row for row in rows if row["face_id"] > view.last_face_id]
     if fresh:
         _add_rows(view, fresh)
+    failpoints.reach("compaction.begun")
     view.compact()

@@ -4,6 +4,7 @@ import uuid
 from collections import defaultdict
 from typing import Any, Final
 
+from runtime import failpoints
 from runtime.errors import InvalidField, ModelMismatch, NotFound
 from vectorstore import change_log
 from vectorstore.change_log import ChangeKind
@@ -55,8 +56,10 @@ class Galleries:
                 )
                 revision = await change_log.write_change(connection, ChangeKind.CREATE_GALLERY, row["gallery_id"])
                 await change_log.write_audit(connection, "create_gallery", name, revision=revision)
+                await failpoints.reach_async("gallery.before_commit")
             else:
                 revision = await change_log.read_head(connection)
+        await failpoints.reach_async("gallery.committed")
         gallery = gallery_from_row(row)
         if gallery.model_id != model_id or gallery.dimension != dimension:
             raise ModelMismatch(
@@ -97,6 +100,8 @@ class Galleries:
             await connection.execute("DELETE FROM photos WHERE gallery_id = $1", gallery_id)
             await connection.execute("DELETE FROM galleries WHERE gallery_id = $1", gallery_id)
             await change_log.write_audit(connection, "delete_gallery", name, revision=revision)
+            await failpoints.reach_async("gallery.before_commit")
+        await failpoints.reach_async("gallery.committed")
         self._follower.wake()
         await self._follower.wait_for(revision, APPLY_TIMEOUT_S)
         return int(photo_count)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runtime import failpoints
 from vectorstore.catalog import Catalog, CatalogFace
 from vectorstore.index.base import Ids, IndexFacts, VectorIndex, Vectors
 from vectorstore.index.choose import MakeIndex
@@ -49,6 +50,7 @@ class GalleryView:
         catalog = self.catalog.compacted() if self.catalog.wants_compaction() else None
         if index is None and catalog is None:
             return
+        failpoints.reach("compaction.before_exchange")
         with self.lock.writing():
             self.index = index or self.index
             self.catalog = catalog if catalog is not None else self.catalog

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from runtime import failpoints
 from runtime.errors import StartupError
 
 MIGRATIONS_FOLDER: Final = Path(__file__).parent / "migrations"
@@ -76,4 +77,6 @@ async def migrate(connection: "asyncpg.Connection[Any]", folder: Path = MIGRATIO
                 migration.name,
                 migration.sha256,
             )
+            await failpoints.reach_async("migration.between_files")
+        await failpoints.reach_async("migration.before_commit")
     return len(migrations) - len(rows)

@@ -9,6 +9,7 @@ import grpc
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2_grpc as pb_grpc
 
+from runtime import failpoints
 from runtime.channels import time_left_s
 from runtime.errors import InvalidField
 from runtime.interceptor import status_of
@@ -83,7 +84,9 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         reader = asyncio.create_task(self._read_photos(request_iterator, pending))
         try:
             while (begun := await pending.get()) is not None:
-                yield await _added(begun)
+                answer = await _added(begun)
+                await failpoints.reach_async("add.before_answer")
+                yield answer
             await reader
         finally:
             reader.cancel()

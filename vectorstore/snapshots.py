@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from runtime import failpoints
 from runtime.errors import StorageFull
 from runtime.logs import get_logger
 from vectorstore.catalog import Catalog
@@ -70,6 +71,7 @@ class Snapshots:
             async with self._database.reading() as connection:
                 origin = await _origin(connection, revision)
             views = self._projection.views()
+            await failpoints.reach_async("snapshot.captured")
             try:
                 size_bytes = await asyncio.to_thread(self._write, revision, origin, views)
             except OSError as error:
@@ -100,10 +102,13 @@ class Snapshots:
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        failpoints.reach("snapshot.before_rename")
         size_bytes = sum(path.stat().st_size for path in temporary.iterdir())
         if target.exists():
             target.rename(old)
+            failpoints.reach("snapshot.between_renames")
         temporary.rename(target)
+        failpoints.reach("snapshot.renamed")
         sync_folder(self._folder)
         # The last one holds vectors of photos that were deleted since.
         shutil.rmtree(old, ignore_errors=True)
@@ -117,6 +122,7 @@ class Snapshots:
         target = self._folder / _NAME
         if not target.exists():
             return False
+        await failpoints.reach_async("snapshot.loading")
         try:
             content = read_sealed(target / _MANIFEST)["manifest"].tobytes()
             manifest = json.loads(content)

@@ -444,24 +444,30 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class AddPhotosRequest(_message.Message):
-    """AddPhotosRequest is one photo to add."""
+    """AddPhotosRequest is one photo to add, or many: one message of several hundred costs a fraction of as many messages."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GALLERY_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     @_builtins.property
     def photo(self) -> Global___Photo: ...
+    @_builtins.property
+    def photos(self) -> _containers.RepeatedCompositeFieldContainer[Global___Photo]:
+        """1 to 1,000, in place of photo. Each has an outcome of its own: one that is refused keeps none of the others out."""
+
     def __init__(
         self,
         *,
         gallery: _builtins.str = ...,
         photo: Global___Photo | None = ...,
+        photos: _abc.Iterable[Global___Photo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["photo", b"photo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "photo", b"photo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "photo", b"photo", "photos", b"photos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -469,7 +475,7 @@ Global___AddPhotosRequest: _TypeAlias = AddPhotosRequest  # noqa: Y015
 
 @_typing.final
 class AddPhotosResponse(_message.Message):
-    """AddPhotosResponse answers one photo, by its photo_id."""
+    """AddPhotosResponse answers one request: its photo, by photo_id, or its photos."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -477,13 +483,18 @@ class AddPhotosResponse(_message.Message):
     PHOTO_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     photo_id: _builtins.str
     revision: _builtins.int
-    """Pass it as SearchRequest.min_revision to see this photo on any replica."""
+    """Pass it as SearchRequest.min_revision to see this photo, or these photos, on any replica."""
     @_builtins.property
     def photo(self) -> Global___Photo: ...
     @_builtins.property
     def error(self) -> _status_pb2.Status: ...
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___AddedPhoto]:
+        """The answers to photos, in their order."""
+
     def __init__(
         self,
         *,
@@ -491,16 +502,80 @@ class AddPhotosResponse(_message.Message):
         photo: Global___Photo | None = ...,
         error: _status_pb2.Status | None = ...,
         revision: _builtins.int = ...,
+        results: _abc.Iterable[Global___AddedPhoto] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "photo", b"photo", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "photo", b"photo", "photo_id", b"photo_id", "result", b"result", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "photo", b"photo", "photo_id", b"photo_id", "result", b"result", "results", b"results", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["photo", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___AddPhotosResponse: _TypeAlias = AddPhotosResponse  # noqa: Y015
+
+@_typing.final
+class AddedPhoto(_message.Message):
+    """AddedPhoto answers one of AddPhotosRequest.photos."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHOTO_ID_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    photo_id: _builtins.str
+    """As in the request, or as the service chose it."""
+    @_builtins.property
+    def stored(self) -> Global___StoredPhoto: ...
+    @_builtins.property
+    def error(self) -> _status_pb2.Status: ...
+    def __init__(
+        self,
+        *,
+        photo_id: _builtins.str = ...,
+        stored: Global___StoredPhoto | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "stored", b"stored"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "photo_id", b"photo_id", "result", b"result", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["stored", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___AddedPhoto: _TypeAlias = AddedPhoto  # noqa: Y015
+
+@_typing.final
+class StoredPhoto(_message.Message):
+    """StoredPhoto is what the store added to a photo that it keeps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    FACE_IDS_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def face_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """One for each of the photo's faces, in the order in which they were added."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        face_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "face_ids", b"face_ids", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredPhoto: _TypeAlias = StoredPhoto  # noqa: Y015
 
 @_typing.final
 class DeletePhotoRequest(_message.Message):
@@ -536,10 +611,13 @@ class DeletePhotoResponse(_message.Message):
     FACE_COUNT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     ORIGINAL_REMOVED_FIELD_NUMBER: _builtins.int
+    DELETION_ID_FIELD_NUMBER: _builtins.int
     face_count: _builtins.int
     revision: _builtins.int
     original_removed: _builtins.bool
     """True once ConfirmRemoval was called for the photo; a repeated deletion answers what the first one did, and this."""
+    deletion_id: _builtins.int
+    """Names this deletion; see ConfirmRemovalRequest."""
     @_builtins.property
     def source(self) -> Global___PhotoSource: ...
     def __init__(
@@ -549,14 +627,92 @@ class DeletePhotoResponse(_message.Message):
         face_count: _builtins.int = ...,
         revision: _builtins.int = ...,
         original_removed: _builtins.bool = ...,
+        deletion_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_count", b"face_count", "original_removed", b"original_removed", "revision", b"revision", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deletion_id", b"deletion_id", "face_count", b"face_count", "original_removed", b"original_removed", "revision", b"revision", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeletePhotoResponse: _TypeAlias = DeletePhotoResponse  # noqa: Y015
+
+@_typing.final
+class DeletePhotosRequest(_message.Message):
+    """DeletePhotosRequest names photos."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHOTO_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def photo_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 1,000; one that is named twice is answered twice."""
+
+    def __init__(
+        self,
+        *,
+        photo_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["photo_ids", b"photo_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePhotosRequest: _TypeAlias = DeletePhotosRequest  # noqa: Y015
+
+@_typing.final
+class DeletePhotosResponse(_message.Message):
+    """DeletePhotosResponse answers every photo, in the order asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeletedPhoto]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___DeletedPhoto] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePhotosResponse: _TypeAlias = DeletePhotosResponse  # noqa: Y015
+
+@_typing.final
+class DeletedPhoto(_message.Message):
+    """DeletedPhoto answers one of DeletePhotosRequest.photo_ids."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHOTO_ID_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    photo_id: _builtins.str
+    @_builtins.property
+    def deleted(self) -> Global___DeletePhotoResponse: ...
+    @_builtins.property
+    def error(self) -> _status_pb2.Status: ...
+    def __init__(
+        self,
+        *,
+        photo_id: _builtins.str = ...,
+        deleted: Global___DeletePhotoResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "error", b"error", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "error", b"error", "photo_id", b"photo_id", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["deleted", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___DeletedPhoto: _TypeAlias = DeletedPhoto  # noqa: Y015
 
 @_typing.final
 class Removal(_message.Message):
@@ -567,7 +723,10 @@ class Removal(_message.Message):
     PHOTO_ID_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
+    DELETION_ID_FIELD_NUMBER: _builtins.int
     photo_id: _builtins.str
+    deletion_id: _builtins.int
+    """Names this deletion: a photo_id that was deleted may be added anew and deleted again."""
     @_builtins.property
     def source(self) -> Global___PhotoSource: ...
     @_builtins.property
@@ -578,10 +737,11 @@ class Removal(_message.Message):
         photo_id: _builtins.str = ...,
         source: Global___PhotoSource | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
+        deletion_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "photo_id", b"photo_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "deletion_id", b"deletion_id", "photo_id", b"photo_id", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -645,15 +805,19 @@ class ConfirmRemovalRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PHOTO_ID_FIELD_NUMBER: _builtins.int
+    DELETION_ID_FIELD_NUMBER: _builtins.int
     photo_id: _builtins.str
+    deletion_id: _builtins.int
+    """The deletion whose original is gone; every deletion so far of the photo when 0."""
     def __init__(
         self,
         *,
         photo_id: _builtins.str = ...,
+        deletion_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["photo_id", b"photo_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deletion_id", b"deletion_id", "photo_id", b"photo_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,6 +50,11 @@ class VectorStoreServiceStub:
                 request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotoRequest.SerializeToString,
                 response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotoResponse.FromString,
                 _registered_method=True)
+        self.DeletePhotos = channel.unary_unary(
+                '/twin.vectorstore.v1.VectorStoreService/DeletePhotos',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosResponse.FromString,
+                _registered_method=True)
         self.ListRemovals = channel.unary_unary(
                 '/twin.vectorstore.v1.VectorStoreService/ListRemovals',
                 request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListRemovalsRequest.SerializeToString,
@@ -119,6 +124,13 @@ class VectorStoreServiceServicer:
     def DeletePhoto(self, request, context):
         """DeletePhoto removes a photo and all its faces. It answers once no search here can return them and a restart cannot
         bring them back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePhotos(self, request, context):
+        """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,6 +217,11 @@ def add_VectorStoreServiceServicer_to_server(servicer, server):
                     servicer.DeletePhoto,
                     request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotoRequest.FromString,
                     response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotoResponse.SerializeToString,
+            ),
+            'DeletePhotos': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePhotos,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosResponse.SerializeToString,
             ),
             'ListRemovals': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRemovals,
@@ -334,6 +351,33 @@ class VectorStoreService:
             '/twin.vectorstore.v1.VectorStoreService/DeletePhoto',
             twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotoRequest.SerializeToString,
             twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePhotos(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/DeletePhotos',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosResponse.FromString,
             options,
             channel_credentials,
             insecure,

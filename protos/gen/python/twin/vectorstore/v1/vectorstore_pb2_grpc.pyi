@@ -43,6 +43,8 @@ class VectorStoreServiceStub:
     """DeletePhoto removes a photo and all its faces. It answers once no search here can return them and a restart cannot
     bring them back.
     """
+    DeletePhotos: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.DeletePhotosRequest, _vectorstore_pb2.DeletePhotosResponse]
+    """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens."""
     ListRemovals: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ListRemovalsRequest, _vectorstore_pb2.ListRemovalsResponse]
     """ListRemovals pages through the deleted photos whose originals are not yet confirmed as removed from their store, oldest
     first.
@@ -79,6 +81,8 @@ class VectorStoreServiceAsyncStub(VectorStoreServiceStub):
     """DeletePhoto removes a photo and all its faces. It answers once no search here can return them and a restart cannot
     bring them back.
     """
+    DeletePhotos: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.DeletePhotosRequest, _vectorstore_pb2.DeletePhotosResponse]  # type: ignore[assignment]
+    """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens."""
     ListRemovals: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ListRemovalsRequest, _vectorstore_pb2.ListRemovalsResponse]  # type: ignore[assignment]
     """ListRemovals pages through the deleted photos whose originals are not yet confirmed as removed from their store, oldest
     first.
@@ -130,6 +134,14 @@ class VectorStoreServiceServicer(metaclass=_abc_1.ABCMeta):
         """DeletePhoto removes a photo and all its faces. It answers once no search here can return them and a restart cannot
         bring them back.
         """
+
+    @_abc_1.abstractmethod
+    def DeletePhotos(
+        self,
+        request: _vectorstore_pb2.DeletePhotosRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorstore_pb2.DeletePhotosResponse, _abc.Awaitable[_vectorstore_pb2.DeletePhotosResponse]]:
+        """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens."""
 
     @_abc_1.abstractmethod
     def ListRemovals(

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file twin/vectorstore/v1/vectorstore.proto.
  */
 export const file_twin_vectorstore_v1_vectorstore: GenFile = /*@__PURE__*/
-  fileDesc("CiV0d2luL3ZlY3RvcnN0b3JlL3YxL3ZlY3RvcnN0b3JlLnByb3RvEhN0d2luLnZlY3RvcnN0b3JlLnYxIikKC1Bob3RvU291cmNlEg0KBXN0b3JlGAEgASgJEgsKA2tleRgCIAEoCSKCAQoHQ29uc2VudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIuCgpncmFudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgx0aW1lX3RvX2xpdmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i6AIKBVBob3RvEhAKCHBob3RvX2lkGAEgASgJEjAKBnNvdXJjZRgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USDgoGc2hhMjU2GAMgASgMEg0KBXdpZHRoGAQgASgFEg4KBmhlaWdodBgFIAEoBRISCgpjb2xsZWN0aW9uGAYgASgJEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAcgASgJEg4KBnBlcnNvbhgIIAEoCRItCgdjb25zZW50GAkgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5Db25zZW50Ei8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIdChVkZWxldGlvbl90b2tlbl9zaGEyNTYYCyABKAwSLgoFZmFjZXMYDCADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlN0b3JlZEZhY2UiTwoKU3RvcmVkRmFjZRIPCgdmYWNlX2lkGAEgASgDEiAKBGZhY2UYAiABKAsyEi50d2luLmZhY2UudjEuRmFjZRIOCgZwZXJzb24YAyABKAkiUgoFUXVlcnkSLAoJZW1iZWRkaW5nGAEgASgLMhcudHdpbi5mYWNlLnYxLkVtYmVkZGluZ0gAEhEKB2ZhY2VfaWQYAiABKANIAEIICgZ0YXJnZXQilgIKDVNlYXJjaFJlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIrCgdxdWVyaWVzGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5RdWVyeRINCgVsaW1pdBgDIAEoBRIsCgRtb2RlGAQgASgOMh4udHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaE1vZGUSGwoObWluX3NpbWlsYXJpdHkYBSABKAJIAIgBARIvCghhY2N1cmFjeRgGIAEoDjIdLnR3aW4udmVjdG9yc3RvcmUudjEuQWNjdXJhY3kSEwoLY29sbGVjdGlvbnMYByADKAkSFAoMbWluX3JldmlzaW9uGAggASgDQhEKD19taW5fc2ltaWxhcml0eSJBCgpTaW1pbGFyaXR5Eg4KBmNvc2luZRgBIAEoAhIPCgdwZXJjZW50GAIgASgCEhIKCnBlcmNlbnRpbGUYAyABKAIihgIKBU1hdGNoEhAKCHBob3RvX2lkGAEgASgJEg8KB2ZhY2VfaWQYAiABKAMSHgoDYm94GAMgASgLMhEudHdpbi5mYWNlLnYxLkJveBIzCgpzaW1pbGFyaXR5GAQgASgLMh8udHdpbi52ZWN0b3JzdG9yZS52MS5TaW1pbGFyaXR5Eg4KBnBlcnNvbhgFIAEoCRISCgpjb2xsZWN0aW9uGAYgASgJEjAKBnNvdXJjZRgHIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USLwoLc2FtZV9wZXJzb24YCCADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoImkKDFNlYXJjaFJlc3VsdBIrCgdtYXRjaGVzGAEgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaBIsCgh5b3Vyc2VsZhgCIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2giVgoOU2VhcmNoUmVzcG9uc2USMgoHcmVzdWx0cxgBIAMoCzIhLnR3aW4udmVjdG9yc3RvcmUudjEuU2VhcmNoUmVzdWx0EhAKCHJldmlzaW9uGAIgASgDIk4KEEFkZFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIpCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8ikwEKEUFkZFBob3Rvc1Jlc3BvbnNlEhAKCHBob3RvX2lkGAEgASgJEisKBXBob3RvGAIgASgLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b0gAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABIQCghyZXZpc2lvbhgEIAEoA0IICgZyZXN1bHQiPgoSRGVsZXRlUGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhYKDmRlbGV0aW9uX3Rva2VuGAIgASgJIocBChNEZWxldGVQaG90b1Jlc3BvbnNlEjAKBnNvdXJjZRgBIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USEgoKZmFjZV9jb3VudBgCIAEoBRIQCghyZXZpc2lvbhgDIAEoAxIYChBvcmlnaW5hbF9yZW1vdmVkGAQgASgIIn4KB1JlbW92YWwSEAoIcGhvdG9faWQYASABKAkSMAoGc291cmNlGAIgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b1NvdXJjZRIvCgtkZWxldGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPAoTTGlzdFJlbW92YWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJfChRMaXN0UmVtb3ZhbHNSZXNwb25zZRIuCghyZW1vdmFscxgBIAMoCzIcLnR3aW4udmVjdG9yc3RvcmUudjEuUmVtb3ZhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoVQ29uZmlybVJlbW92YWxSZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJIhgKFkNvbmZpcm1SZW1vdmFsUmVzcG9uc2UiIwoPR2V0UGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJIj0KEEdldFBob3RvUmVzcG9uc2USKQoFcGhvdG8YASABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvIksKEUxpc3RQaG90b3NSZXF1ZXN0Eg8KB2dhbGxlcnkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWQoSTGlzdFBob3Rvc1Jlc3BvbnNlEioKBnBob3RvcxgBIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrMBCgdHYWxsZXJ5EgwKBG5hbWUYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSEwoLcGhvdG9fY291bnQYAyABKAMSEgoKZmFjZV9jb3VudBgEIAEoAxIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoLY2FsaWJyYXRpb24YBiABKAsyGS50d2luLmZhY2UudjEuQ2FsaWJyYXRpb24ieQoUQ3JlYXRlR2FsbGVyeVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRIRCglkaW1lbnNpb24YAyABKAUSLgoLY2FsaWJyYXRpb24YBCABKAsyGS50d2luLmZhY2UudjEuQ2FsaWJyYXRpb24iRgoVQ3JlYXRlR2FsbGVyeVJlc3BvbnNlEi0KB2dhbGxlcnkYASABKAsyHC50d2luLnZlY3RvcnN0b3JlLnYxLkdhbGxlcnkiPQoUTGlzdEdhbGxlcmllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiYQoVTGlzdEdhbGxlcmllc1Jlc3BvbnNlEi8KCWdhbGxlcmllcxgBIAMoCzIcLnR3aW4udmVjdG9yc3RvcmUudjEuR2FsbGVyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJAoURGVsZXRlR2FsbGVyeVJlcXVlc3QSDAoEbmFtZRgBIAEoCSIsChVEZWxldGVHYWxsZXJ5UmVzcG9uc2USEwoLcGhvdG9fY291bnQYASABKAMiEQoPR2V0U3RhdHNSZXF1ZXN0Im4KCkluZGV4U3RhdHMSDwoHZ2FsbGVyeRgBIAEoCRISCgpmYWNlX2NvdW50GAIgASgDEgwKBGtpbmQYAyABKAkSFAoMbWVtb3J5X2J5dGVzGAQgASgDEhcKD3RvbWJzdG9uZV9jb3VudBgFIAEoAyKkAQoQR2V0U3RhdHNSZXNwb25zZRIwCgdpbmRleGVzGAEgAygLMh8udHdpbi52ZWN0b3JzdG9yZS52MS5JbmRleFN0YXRzEhAKCHJldmlzaW9uGAIgASgDEhkKEWRhdGFiYXNlX3JldmlzaW9uGAMgASgDEjEKDXNuYXBzaG90X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhcKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdCI+ChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgDEhIKCnNpemVfYnl0ZXMYAiABKAMqdQoJTWF0Y2hNb2RlEhoKFk1BVENIX01PREVfVU5TUEVDSUZJRUQQABIYChRNQVRDSF9NT0RFX0xPT0tBTElLRRABEhoKFk1BVENIX01PREVfU0FNRV9QRVJTT04QAhIWChJNQVRDSF9NT0RFX05FQVJFU1QQAypLCghBY2N1cmFjeRIYChRBQ0NVUkFDWV9VTlNQRUNJRklFRBAAEhIKDkFDQ1VSQUNZX0VYQUNUEAESEQoNQUNDVVJBQ1lfRkFTVBACMq0JChJWZWN0b3JTdG9yZVNlcnZpY2USUQoGU2VhcmNoEiIudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXF1ZXN0GiMudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXNwb25zZRJeCglBZGRQaG90b3MSJS50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1JlcXVlc3QaJi50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1Jlc3BvbnNlKAEwARJgCgtEZWxldGVQaG90bxInLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9SZXF1ZXN0GigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlEmMKDExpc3RSZW1vdmFscxIoLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFJlbW92YWxzUmVxdWVzdBopLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFJlbW92YWxzUmVzcG9uc2USaQoOQ29uZmlybVJlbW92YWwSKi50d2luLnZlY3RvcnN0b3JlLnYxLkNvbmZpcm1SZW1vdmFsUmVxdWVzdBorLnR3aW4udmVjdG9yc3RvcmUudjEuQ29uZmlybVJlbW92YWxSZXNwb25zZRJXCghHZXRQaG90bxIkLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0UGhvdG9SZXF1ZXN0GiUudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRQaG90b1Jlc3BvbnNlEl0KCkxpc3RQaG90b3MSJi50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RQaG90b3NSZXF1ZXN0GicudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UGhvdG9zUmVzcG9uc2USZgoNQ3JlYXRlR2FsbGVyeRIpLnR3aW4udmVjdG9yc3RvcmUudjEuQ3JlYXRlR2FsbGVyeVJlcXVlc3QaKi50d2luLnZlY3RvcnN0b3JlLnYxLkNyZWF0ZUdhbGxlcnlSZXNwb25zZRJmCg1MaXN0R2FsbGVyaWVzEikudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0R2FsbGVyaWVzUmVxdWVzdBoqLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdEdhbGxlcmllc1Jlc3BvbnNlEmYKDURlbGV0ZUdhbGxlcnkSKS50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZUdhbGxlcnlSZXF1ZXN0GioudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVHYWxsZXJ5UmVzcG9uc2USVwoIR2V0U3RhdHMSJC50d2luLnZlY3RvcnN0b3JlLnYxLkdldFN0YXRzUmVxdWVzdBolLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0U3RhdHNSZXNwb25zZRJpCg5DcmVhdGVTbmFwc2hvdBIqLnR3aW4udmVjdG9yc3RvcmUudjEuQ3JlYXRlU25hcHNob3RSZXF1ZXN0GisudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_twin_face_v1_face]);
+  fileDesc("CiV0d2luL3ZlY3RvcnN0b3JlL3YxL3ZlY3RvcnN0b3JlLnByb3RvEhN0d2luLnZlY3RvcnN0b3JlLnYxIikKC1Bob3RvU291cmNlEg0KBXN0b3JlGAEgASgJEgsKA2tleRgCIAEoCSKCAQoHQ29uc2VudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIuCgpncmFudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgx0aW1lX3RvX2xpdmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i6AIKBVBob3RvEhAKCHBob3RvX2lkGAEgASgJEjAKBnNvdXJjZRgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USDgoGc2hhMjU2GAMgASgMEg0KBXdpZHRoGAQgASgFEg4KBmhlaWdodBgFIAEoBRISCgpjb2xsZWN0aW9uGAYgASgJEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAcgASgJEg4KBnBlcnNvbhgIIAEoCRItCgdjb25zZW50GAkgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5Db25zZW50Ei8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIdChVkZWxldGlvbl90b2tlbl9zaGEyNTYYCyABKAwSLgoFZmFjZXMYDCADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlN0b3JlZEZhY2UiTwoKU3RvcmVkRmFjZRIPCgdmYWNlX2lkGAEgASgDEiAKBGZhY2UYAiABKAsyEi50d2luLmZhY2UudjEuRmFjZRIOCgZwZXJzb24YAyABKAkiUgoFUXVlcnkSLAoJZW1iZWRkaW5nGAEgASgLMhcudHdpbi5mYWNlLnYxLkVtYmVkZGluZ0gAEhEKB2ZhY2VfaWQYAiABKANIAEIICgZ0YXJnZXQilgIKDVNlYXJjaFJlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIrCgdxdWVyaWVzGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5RdWVyeRINCgVsaW1pdBgDIAEoBRIsCgRtb2RlGAQgASgOMh4udHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaE1vZGUSGwoObWluX3NpbWlsYXJpdHkYBSABKAJIAIgBARIvCghhY2N1cmFjeRgGIAEoDjIdLnR3aW4udmVjdG9yc3RvcmUudjEuQWNjdXJhY3kSEwoLY29sbGVjdGlvbnMYByADKAkSFAoMbWluX3JldmlzaW9uGAggASgDQhEKD19taW5fc2ltaWxhcml0eSJBCgpTaW1pbGFyaXR5Eg4KBmNvc2luZRgBIAEoAhIPCgdwZXJjZW50GAIgASgCEhIKCnBlcmNlbnRpbGUYAyABKAIihgIKBU1hdGNoEhAKCHBob3RvX2lkGAEgASgJEg8KB2ZhY2VfaWQYAiABKAMSHgoDYm94GAMgASgLMhEudHdpbi5mYWNlLnYxLkJveBIzCgpzaW1pbGFyaXR5GAQgASgLMh8udHdpbi52ZWN0b3JzdG9yZS52MS5TaW1pbGFyaXR5Eg4KBnBlcnNvbhgFIAEoCRISCgpjb2xsZWN0aW9uGAYgASgJEjAKBnNvdXJjZRgHIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USLwoLc2FtZV9wZXJzb24YCCADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoImkKDFNlYXJjaFJlc3VsdBIrCgdtYXRjaGVzGAEgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaBIsCgh5b3Vyc2VsZhgCIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2giVgoOU2VhcmNoUmVzcG9uc2USMgoHcmVzdWx0cxgBIAMoCzIhLnR3aW4udmVjdG9yc3RvcmUudjEuU2VhcmNoUmVzdWx0EhAKCHJldmlzaW9uGAIgASgDInoKEEFkZFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIpCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8SKgoGcGhvdG9zGAMgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90byLFAQoRQWRkUGhvdG9zUmVzcG9uc2USEAoIcGhvdG9faWQYASABKAkSKwoFcGhvdG8YAiABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAEhAKCHJldmlzaW9uGAQgASgDEjAKB3Jlc3VsdHMYBSADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLkFkZGVkUGhvdG9CCAoGcmVzdWx0IoEBCgpBZGRlZFBob3RvEhAKCHBob3RvX2lkGAEgASgJEjIKBnN0b3JlZBgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuU3RvcmVkUGhvdG9IABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCAoGcmVzdWx0ImIKC1N0b3JlZFBob3RvEhAKCHJldmlzaW9uGAEgASgDEi8KC2NyZWF0ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghmYWNlX2lkcxgDIAMoAyI+ChJEZWxldGVQaG90b1JlcXVlc3QSEAoIcGhvdG9faWQYASABKAkSFgoOZGVsZXRpb25fdG9rZW4YAiABKAkinAEKE0RlbGV0ZVBob3RvUmVzcG9uc2USMAoGc291cmNlGAEgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b1NvdXJjZRISCgpmYWNlX2NvdW50GAIgASgFEhAKCHJldmlzaW9uGAMgASgDEhgKEG9yaWdpbmFsX3JlbW92ZWQYBCABKAgSEwoLZGVsZXRpb25faWQYBSABKAMiKAoTRGVsZXRlUGhvdG9zUmVxdWVzdBIRCglwaG90b19pZHMYASADKAkiSgoURGVsZXRlUGhvdG9zUmVzcG9uc2USMgoHcmVzdWx0cxgBIAMoCzIhLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlZFBob3RvIowBCgxEZWxldGVkUGhvdG8SEAoIcGhvdG9faWQYASABKAkSOwoHZGVsZXRlZBgCIAEoCzIoLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9SZXNwb25zZUgAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQikwEKB1JlbW92YWwSEAoIcGhvdG9faWQYASABKAkSMAoGc291cmNlGAIgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b1NvdXJjZRIvCgtkZWxldGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZGVsZXRpb25faWQYBCABKAMiPAoTTGlzdFJlbW92YWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJfChRMaXN0UmVtb3ZhbHNSZXNwb25zZRIuCghyZW1vdmFscxgBIAMoCzIcLnR3aW4udmVjdG9yc3RvcmUudjEuUmVtb3ZhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiPgoVQ29uZmlybVJlbW92YWxSZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhMKC2RlbGV0aW9uX2lkGAIgASgDIhgKFkNvbmZpcm1SZW1vdmFsUmVzcG9uc2UiIwoPR2V0UGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJIj0KEEdldFBob3RvUmVzcG9uc2USKQoFcGhvdG8YASABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvIksKEUxpc3RQaG90b3NSZXF1ZXN0Eg8KB2dhbGxlcnkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWQoSTGlzdFBob3Rvc1Jlc3BvbnNlEioKBnBob3RvcxgBIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrMBCgdHYWxsZXJ5EgwKBG5hbWUYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSEwoLcGhvdG9fY291bnQYAyABKAMSEgoKZmFjZV9jb3VudBgEIAEoAxIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoLY2FsaWJyYXRpb24YBiABKAsyGS50d2luLmZhY2UudjEuQ2FsaWJyYXRpb24ieQoUQ3JlYXRlR2FsbGVyeVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRIRCglkaW1lbnNpb24YAyABKAUSLgoLY2FsaWJyYXRpb24YBCABKAsyGS50d2luLmZhY2UudjEuQ2FsaWJyYXRpb24iRgoVQ3JlYXRlR2FsbGVyeVJlc3BvbnNlEi0KB2dhbGxlcnkYASABKAsyHC50d2luLnZlY3RvcnN0b3JlLnYxLkdhbGxlcnkiPQoUTGlzdEdhbGxlcmllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiYQoVTGlzdEdhbGxlcmllc1Jlc3BvbnNlEi8KCWdhbGxlcmllcxgBIAMoCzIcLnR3aW4udmVjdG9yc3RvcmUudjEuR2FsbGVyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJAoURGVsZXRlR2FsbGVyeVJlcXVlc3QSDAoEbmFtZRgBIAEoCSIsChVEZWxldGVHYWxsZXJ5UmVzcG9uc2USEwoLcGhvdG9fY291bnQYASABKAMiEQoPR2V0U3RhdHNSZXF1ZXN0Im4KCkluZGV4U3RhdHMSDwoHZ2FsbGVyeRgBIAEoCRISCgpmYWNlX2NvdW50GAIgASgDEgwKBGtpbmQYAyABKAkSFAoMbWVtb3J5X2J5dGVzGAQgASgDEhcKD3RvbWJzdG9uZV9jb3VudBgFIAEoAyKkAQoQR2V0U3RhdHNSZXNwb25zZRIwCgdpbmRleGVzGAEgAygLMh8udHdpbi52ZWN0b3JzdG9yZS52MS5JbmRleFN0YXRzEhAKCHJldmlzaW9uGAIgASgDEhkKEWRhdGFiYXNlX3JldmlzaW9uGAMgASgDEjEKDXNuYXBzaG90X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhcKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdCI+ChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgDEhIKCnNpemVfYnl0ZXMYAiABKAMqdQoJTWF0Y2hNb2RlEhoKFk1BVENIX01PREVfVU5TUEVDSUZJRUQQABIYChRNQVRDSF9NT0RFX0xPT0tBTElLRRABEhoKFk1BVENIX01PREVfU0FNRV9QRVJTT04QAhIWChJNQVRDSF9NT0RFX05FQVJFU1QQAypLCghBY2N1cmFjeRIYChRBQ0NVUkFDWV9VTlNQRUNJRklFRBAAEhIKDkFDQ1VSQUNZX0VYQUNUEAESEQoNQUNDVVJBQ1lfRkFTVBACMpIKChJWZWN0b3JTdG9yZVNlcnZpY2USUQoGU2VhcmNoEiIudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXF1ZXN0GiMudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXNwb25zZRJeCglBZGRQaG90b3MSJS50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1JlcXVlc3QaJi50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1Jlc3BvbnNlKAEwARJgCgtEZWxldGVQaG90bxInLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9SZXF1ZXN0GigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlEmMKDERlbGV0ZVBob3RvcxIoLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9zUmVxdWVzdBopLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9zUmVzcG9uc2USYwoMTGlzdFJlbW92YWxzEigudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UmVtb3ZhbHNSZXF1ZXN0GikudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UmVtb3ZhbHNSZXNwb25zZRJpCg5Db25maXJtUmVtb3ZhbBIqLnR3aW4udmVjdG9yc3RvcmUudjEuQ29uZmlybVJlbW92YWxSZXF1ZXN0GisudHdpbi52ZWN0b3JzdG9yZS52MS5Db25maXJtUmVtb3ZhbFJlc3BvbnNlElcKCEdldFBob3RvEiQudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRQaG90b1JlcXVlc3QaJS50d2luLnZlY3RvcnN0b3JlLnYxLkdldFBob3RvUmVzcG9uc2USXQoKTGlzdFBob3RvcxImLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFBob3Rvc1JlcXVlc3QaJy50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RQaG90b3NSZXNwb25zZRJmCg1DcmVhdGVHYWxsZXJ5EikudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVHYWxsZXJ5UmVxdWVzdBoqLnR3aW4udmVjdG9yc3RvcmUudjEuQ3JlYXRlR2FsbGVyeVJlc3BvbnNlEmYKDUxpc3RHYWxsZXJpZXMSKS50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RHYWxsZXJpZXNSZXF1ZXN0GioudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0R2FsbGVyaWVzUmVzcG9uc2USZgoNRGVsZXRlR2FsbGVyeRIpLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlR2FsbGVyeVJlcXVlc3QaKi50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZUdhbGxlcnlSZXNwb25zZRJXCghHZXRTdGF0cxIkLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0U3RhdHNSZXF1ZXN0GiUudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRTdGF0c1Jlc3BvbnNlEmkKDkNyZWF0ZVNuYXBzaG90EioudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKy50d2luLnZlY3RvcnN0b3JlLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_twin_face_v1_face]);
 
 /**
  * PhotoSource names where a photo's original is kept.
@@ -443,7 +443,7 @@ export const SearchResponseSchema: GenMessage<SearchResponse> = /*@__PURE__*/
   messageDesc(file_twin_vectorstore_v1_vectorstore, 9);
 
 /**
- * AddPhotosRequest is one photo to add.
+ * AddPhotosRequest is one photo to add, or many: one message of several hundred costs a fraction of as many messages.
  *
  * @generated from message twin.vectorstore.v1.AddPhotosRequest
  */
@@ -457,6 +457,13 @@ export type AddPhotosRequest = Message<"twin.vectorstore.v1.AddPhotosRequest"> &
    * @generated from field: twin.vectorstore.v1.Photo photo = 2;
    */
   photo?: Photo | undefined;
+
+  /**
+   * 1 to 1,000, in place of photo. Each has an outcome of its own: one that is refused keeps none of the others out.
+   *
+   * @generated from field: repeated twin.vectorstore.v1.Photo photos = 3;
+   */
+  photos: Photo[];
 };
 
 /**
@@ -467,7 +474,7 @@ export const AddPhotosRequestSchema: GenMessage<AddPhotosRequest> = /*@__PURE__*
   messageDesc(file_twin_vectorstore_v1_vectorstore, 10);
 
 /**
- * AddPhotosResponse answers one photo, by its photo_id.
+ * AddPhotosResponse answers one request: its photo, by photo_id, or its photos.
  *
  * @generated from message twin.vectorstore.v1.AddPhotosResponse
  */
@@ -478,7 +485,7 @@ export type AddPhotosResponse = Message<"twin.vectorstore.v1.AddPhotosResponse">
   photoId: string;
 
   /**
-   * The answer.
+   * The answer to photo.
    *
    * @generated from oneof twin.vectorstore.v1.AddPhotosResponse.result
    */
@@ -497,11 +504,18 @@ export type AddPhotosResponse = Message<"twin.vectorstore.v1.AddPhotosResponse">
   } | { case: undefined; value?: undefined };
 
   /**
-   * Pass it as SearchRequest.min_revision to see this photo on any replica.
+   * Pass it as SearchRequest.min_revision to see this photo, or these photos, on any replica.
    *
    * @generated from field: int64 revision = 4;
    */
   revision: bigint;
+
+  /**
+   * The answers to photos, in their order.
+   *
+   * @generated from field: repeated twin.vectorstore.v1.AddedPhoto results = 5;
+   */
+  results: AddedPhoto[];
 };
 
 /**
@@ -510,6 +524,77 @@ export type AddPhotosResponse = Message<"twin.vectorstore.v1.AddPhotosResponse">
  */
 export const AddPhotosResponseSchema: GenMessage<AddPhotosResponse> = /*@__PURE__*/
   messageDesc(file_twin_vectorstore_v1_vectorstore, 11);
+
+/**
+ * AddedPhoto answers one of AddPhotosRequest.photos.
+ *
+ * @generated from message twin.vectorstore.v1.AddedPhoto
+ */
+export type AddedPhoto = Message<"twin.vectorstore.v1.AddedPhoto"> & {
+  /**
+   * As in the request, or as the service chose it.
+   *
+   * @generated from field: string photo_id = 1;
+   */
+  photoId: string;
+
+  /**
+   * The answer.
+   *
+   * @generated from oneof twin.vectorstore.v1.AddedPhoto.result
+   */
+  result: {
+    /**
+     * @generated from field: twin.vectorstore.v1.StoredPhoto stored = 2;
+     */
+    value: StoredPhoto;
+    case: "stored";
+  } | {
+    /**
+     * @generated from field: google.rpc.Status error = 3;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.AddedPhoto.
+ * Use `create(AddedPhotoSchema)` to create a new message.
+ */
+export const AddedPhotoSchema: GenMessage<AddedPhoto> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 12);
+
+/**
+ * StoredPhoto is what the store added to a photo that it keeps.
+ *
+ * @generated from message twin.vectorstore.v1.StoredPhoto
+ */
+export type StoredPhoto = Message<"twin.vectorstore.v1.StoredPhoto"> & {
+  /**
+   * @generated from field: int64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp create_time = 2;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * One for each of the photo's faces, in the order in which they were added.
+   *
+   * @generated from field: repeated int64 face_ids = 3;
+   */
+  faceIds: bigint[];
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.StoredPhoto.
+ * Use `create(StoredPhotoSchema)` to create a new message.
+ */
+export const StoredPhotoSchema: GenMessage<StoredPhoto> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 13);
 
 /**
  * DeletePhotoRequest names a photo; the token is checked when given, and required of callers who are not admin.
@@ -533,7 +618,7 @@ export type DeletePhotoRequest = Message<"twin.vectorstore.v1.DeletePhotoRequest
  * Use `create(DeletePhotoRequestSchema)` to create a new message.
  */
 export const DeletePhotoRequestSchema: GenMessage<DeletePhotoRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 12);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 14);
 
 /**
  * DeletePhotoResponse says what was removed.
@@ -562,6 +647,13 @@ export type DeletePhotoResponse = Message<"twin.vectorstore.v1.DeletePhotoRespon
    * @generated from field: bool original_removed = 4;
    */
   originalRemoved: boolean;
+
+  /**
+   * Names this deletion; see ConfirmRemovalRequest.
+   *
+   * @generated from field: int64 deletion_id = 5;
+   */
+  deletionId: bigint;
 };
 
 /**
@@ -569,7 +661,85 @@ export type DeletePhotoResponse = Message<"twin.vectorstore.v1.DeletePhotoRespon
  * Use `create(DeletePhotoResponseSchema)` to create a new message.
  */
 export const DeletePhotoResponseSchema: GenMessage<DeletePhotoResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 13);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 15);
+
+/**
+ * DeletePhotosRequest names photos.
+ *
+ * @generated from message twin.vectorstore.v1.DeletePhotosRequest
+ */
+export type DeletePhotosRequest = Message<"twin.vectorstore.v1.DeletePhotosRequest"> & {
+  /**
+   * 1 to 1,000; one that is named twice is answered twice.
+   *
+   * @generated from field: repeated string photo_ids = 1;
+   */
+  photoIds: string[];
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.DeletePhotosRequest.
+ * Use `create(DeletePhotosRequestSchema)` to create a new message.
+ */
+export const DeletePhotosRequestSchema: GenMessage<DeletePhotosRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 16);
+
+/**
+ * DeletePhotosResponse answers every photo, in the order asked.
+ *
+ * @generated from message twin.vectorstore.v1.DeletePhotosResponse
+ */
+export type DeletePhotosResponse = Message<"twin.vectorstore.v1.DeletePhotosResponse"> & {
+  /**
+   * @generated from field: repeated twin.vectorstore.v1.DeletedPhoto results = 1;
+   */
+  results: DeletedPhoto[];
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.DeletePhotosResponse.
+ * Use `create(DeletePhotosResponseSchema)` to create a new message.
+ */
+export const DeletePhotosResponseSchema: GenMessage<DeletePhotosResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 17);
+
+/**
+ * DeletedPhoto answers one of DeletePhotosRequest.photo_ids.
+ *
+ * @generated from message twin.vectorstore.v1.DeletedPhoto
+ */
+export type DeletedPhoto = Message<"twin.vectorstore.v1.DeletedPhoto"> & {
+  /**
+   * @generated from field: string photo_id = 1;
+   */
+  photoId: string;
+
+  /**
+   * The answer.
+   *
+   * @generated from oneof twin.vectorstore.v1.DeletedPhoto.result
+   */
+  result: {
+    /**
+     * @generated from field: twin.vectorstore.v1.DeletePhotoResponse deleted = 2;
+     */
+    value: DeletePhotoResponse;
+    case: "deleted";
+  } | {
+    /**
+     * @generated from field: google.rpc.Status error = 3;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.DeletedPhoto.
+ * Use `create(DeletedPhotoSchema)` to create a new message.
+ */
+export const DeletedPhotoSchema: GenMessage<DeletedPhoto> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 18);
 
 /**
  * Removal is a deleted photo whose original still has to go.
@@ -591,6 +761,13 @@ export type Removal = Message<"twin.vectorstore.v1.Removal"> & {
    * @generated from field: google.protobuf.Timestamp delete_time = 3;
    */
   deleteTime?: Timestamp | undefined;
+
+  /**
+   * Names this deletion: a photo_id that was deleted may be added anew and deleted again.
+   *
+   * @generated from field: int64 deletion_id = 4;
+   */
+  deletionId: bigint;
 };
 
 /**
@@ -598,7 +775,7 @@ export type Removal = Message<"twin.vectorstore.v1.Removal"> & {
  * Use `create(RemovalSchema)` to create a new message.
  */
 export const RemovalSchema: GenMessage<Removal> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 14);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 19);
 
 /**
  * ListRemovalsRequest pages through the pending removals.
@@ -624,7 +801,7 @@ export type ListRemovalsRequest = Message<"twin.vectorstore.v1.ListRemovalsReque
  * Use `create(ListRemovalsRequestSchema)` to create a new message.
  */
 export const ListRemovalsRequestSchema: GenMessage<ListRemovalsRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 15);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 20);
 
 /**
  * ListRemovalsResponse is one page.
@@ -650,7 +827,7 @@ export type ListRemovalsResponse = Message<"twin.vectorstore.v1.ListRemovalsResp
  * Use `create(ListRemovalsResponseSchema)` to create a new message.
  */
 export const ListRemovalsResponseSchema: GenMessage<ListRemovalsResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 16);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 21);
 
 /**
  * ConfirmRemovalRequest names a deleted photo.
@@ -662,6 +839,13 @@ export type ConfirmRemovalRequest = Message<"twin.vectorstore.v1.ConfirmRemovalR
    * @generated from field: string photo_id = 1;
    */
   photoId: string;
+
+  /**
+   * The deletion whose original is gone; every deletion so far of the photo when 0.
+   *
+   * @generated from field: int64 deletion_id = 2;
+   */
+  deletionId: bigint;
 };
 
 /**
@@ -669,7 +853,7 @@ export type ConfirmRemovalRequest = Message<"twin.vectorstore.v1.ConfirmRemovalR
  * Use `create(ConfirmRemovalRequestSchema)` to create a new message.
  */
 export const ConfirmRemovalRequestSchema: GenMessage<ConfirmRemovalRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 17);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 22);
 
 /**
  * ConfirmRemovalResponse is empty.
@@ -684,7 +868,7 @@ export type ConfirmRemovalResponse = Message<"twin.vectorstore.v1.ConfirmRemoval
  * Use `create(ConfirmRemovalResponseSchema)` to create a new message.
  */
 export const ConfirmRemovalResponseSchema: GenMessage<ConfirmRemovalResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 18);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 23);
 
 /**
  * GetPhotoRequest names a photo.
@@ -703,7 +887,7 @@ export type GetPhotoRequest = Message<"twin.vectorstore.v1.GetPhotoRequest"> & {
  * Use `create(GetPhotoRequestSchema)` to create a new message.
  */
 export const GetPhotoRequestSchema: GenMessage<GetPhotoRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 19);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 24);
 
 /**
  * GetPhotoResponse holds the photo.
@@ -722,7 +906,7 @@ export type GetPhotoResponse = Message<"twin.vectorstore.v1.GetPhotoResponse"> &
  * Use `create(GetPhotoResponseSchema)` to create a new message.
  */
 export const GetPhotoResponseSchema: GenMessage<GetPhotoResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 20);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 25);
 
 /**
  * ListPhotosRequest pages through a gallery.
@@ -753,7 +937,7 @@ export type ListPhotosRequest = Message<"twin.vectorstore.v1.ListPhotosRequest">
  * Use `create(ListPhotosRequestSchema)` to create a new message.
  */
 export const ListPhotosRequestSchema: GenMessage<ListPhotosRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 21);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 26);
 
 /**
  * ListPhotosResponse is one page.
@@ -779,7 +963,7 @@ export type ListPhotosResponse = Message<"twin.vectorstore.v1.ListPhotosResponse
  * Use `create(ListPhotosResponseSchema)` to create a new message.
  */
 export const ListPhotosResponseSchema: GenMessage<ListPhotosResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 22);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 27);
 
 /**
  * Gallery is a set of photos searched together, all of one model.
@@ -823,7 +1007,7 @@ export type Gallery = Message<"twin.vectorstore.v1.Gallery"> & {
  * Use `create(GallerySchema)` to create a new message.
  */
 export const GallerySchema: GenMessage<Gallery> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 23);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 28);
 
 /**
  * CreateGalleryRequest names a new gallery: 1 to 63 of a-z, 0-9 and '-'.
@@ -859,7 +1043,7 @@ export type CreateGalleryRequest = Message<"twin.vectorstore.v1.CreateGalleryReq
  * Use `create(CreateGalleryRequestSchema)` to create a new message.
  */
 export const CreateGalleryRequestSchema: GenMessage<CreateGalleryRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 24);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 29);
 
 /**
  * CreateGalleryResponse holds the new gallery.
@@ -878,7 +1062,7 @@ export type CreateGalleryResponse = Message<"twin.vectorstore.v1.CreateGalleryRe
  * Use `create(CreateGalleryResponseSchema)` to create a new message.
  */
 export const CreateGalleryResponseSchema: GenMessage<CreateGalleryResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 25);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 30);
 
 /**
  * ListGalleriesRequest pages through the galleries.
@@ -902,7 +1086,7 @@ export type ListGalleriesRequest = Message<"twin.vectorstore.v1.ListGalleriesReq
  * Use `create(ListGalleriesRequestSchema)` to create a new message.
  */
 export const ListGalleriesRequestSchema: GenMessage<ListGalleriesRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 26);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 31);
 
 /**
  * ListGalleriesResponse is one page.
@@ -926,7 +1110,7 @@ export type ListGalleriesResponse = Message<"twin.vectorstore.v1.ListGalleriesRe
  * Use `create(ListGalleriesResponseSchema)` to create a new message.
  */
 export const ListGalleriesResponseSchema: GenMessage<ListGalleriesResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 27);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 32);
 
 /**
  * DeleteGalleryRequest names a gallery.
@@ -945,7 +1129,7 @@ export type DeleteGalleryRequest = Message<"twin.vectorstore.v1.DeleteGalleryReq
  * Use `create(DeleteGalleryRequestSchema)` to create a new message.
  */
 export const DeleteGalleryRequestSchema: GenMessage<DeleteGalleryRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 28);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 33);
 
 /**
  * DeleteGalleryResponse says what was removed.
@@ -964,7 +1148,7 @@ export type DeleteGalleryResponse = Message<"twin.vectorstore.v1.DeleteGalleryRe
  * Use `create(DeleteGalleryResponseSchema)` to create a new message.
  */
 export const DeleteGalleryResponseSchema: GenMessage<DeleteGalleryResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 29);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 34);
 
 /**
  * GetStatsRequest asks about this replica.
@@ -979,7 +1163,7 @@ export type GetStatsRequest = Message<"twin.vectorstore.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 30);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 35);
 
 /**
  * IndexStats describes one gallery's index.
@@ -1022,7 +1206,7 @@ export type IndexStats = Message<"twin.vectorstore.v1.IndexStats"> & {
  * Use `create(IndexStatsSchema)` to create a new message.
  */
 export const IndexStatsSchema: GenMessage<IndexStats> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 31);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 36);
 
 /**
  * GetStatsResponse describes this replica.
@@ -1058,7 +1242,7 @@ export type GetStatsResponse = Message<"twin.vectorstore.v1.GetStatsResponse"> &
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 32);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 37);
 
 /**
  * CreateSnapshotRequest asks for a snapshot now.
@@ -1073,7 +1257,7 @@ export type CreateSnapshotRequest = Message<"twin.vectorstore.v1.CreateSnapshotR
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 33);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 38);
 
 /**
  * CreateSnapshotResponse says what was written.
@@ -1097,7 +1281,7 @@ export type CreateSnapshotResponse = Message<"twin.vectorstore.v1.CreateSnapshot
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 34);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 39);
 
 /**
  * MatchMode says what kind of neighbour is wanted.
@@ -1211,6 +1395,16 @@ export const VectorStoreService: GenService<{
     methodKind: "unary";
     input: typeof DeletePhotoRequestSchema;
     output: typeof DeletePhotoResponseSchema;
+  },
+  /**
+   * DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.DeletePhotos
+   */
+  deletePhotos: {
+    methodKind: "unary";
+    input: typeof DeletePhotosRequestSchema;
+    output: typeof DeletePhotosResponseSchema;
   },
   /**
    * ListRemovals pages through the deleted photos whose originals are not yet confirmed as removed from their store, oldest

@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 BIN := .venv/bin
 # Each stamp lies in what it stands for, so that removing the one removes the other.
 PYTHON_READY := .venv/.ready
+BENCH_READY := .venv/.bench-ready
 NODE_READY := web/node_modules/.ready
 PAGE := web/dist/index.html
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/tsconfig.json
@@ -51,7 +52,7 @@ web-test: setup
 browser-deps: ## Chromium, which the browser tests drive
 	@tools/install-chromium
 
-bench: setup ## Ours beside the peers, in one run
+bench: setup $(BENCH_READY) ## Ours beside the peers, in one run
 	$(BIN)/python -m benchmarks
 
 format: setup ## Formats Python, protos and the page's sources
@@ -63,7 +64,7 @@ format: setup ## Formats Python, protos and the page's sources
 generate: setup ## Writes the stubs from the protos
 	tools/generate
 
-lock: setup ## Writes requirements.txt from pyproject.toml
+lock: setup ## Writes requirements.txt and requirements-bench.txt from pyproject.toml
 	tools/lock
 
 screenshots: setup browser-deps ## The pictures in docs/images, taken from a running `make demo`
@@ -81,6 +82,12 @@ models: $(PYTHON_READY)
 $(PYTHON_READY): requirements.txt requirements-uv.txt pyproject.toml tools/make-venv
 	@echo "Installing the Python packages into .venv …"
 	@tools/make-venv
+	@touch $@
+
+# A new set of packages in .venv is without the peers, and so makes this again.
+$(BENCH_READY): requirements-bench.txt tools/add-bench-peers $(PYTHON_READY)
+	@echo "Installing the benchmark's peers into .venv …"
+	@tools/add-bench-peers
 	@touch $@
 
 $(NODE_READY): web/package.json web/package-lock.json

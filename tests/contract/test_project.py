@@ -47,7 +47,7 @@ def test_one_build_of_each_library_is_installed(module: str, distributions: set[
     assert len(installed & distributions) == 1, module
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-uv.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-bench.txt", "requirements-uv.txt"])
 def test_python_packages_are_pinned_by_hash_and_no_address_is_named(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text

@@ -1,28 +1,43 @@
 """What every face of a gallery needs to become a match, kept in memory so that searching goes on without PostgreSQL.
 
-Columns of numbers and interned texts: about 60 bytes a face and 60 a photo, where one Python object a face takes 500.
+Columns of numbers and interned texts: about 40 bytes a face and 40 a photo and its key, where one Python object a face
+takes 500.
 """
 
-import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from vectorstore.catalog_state import CatalogState
+from vectorstore.catalog_state import Codes as Codes
 from vectorstore.index.base import Ids
-from vectorstore.index.columns import Column, Interner, TextColumn
-from vectorstore.index.rows import RowTable
+from vectorstore.index.columns import Bytes, Column, Ends, Interner, TextColumn
+from vectorstore.index.rows import Mask, RowTable
 from vectorstore.records import Source
 
-Codes = npt.NDArray[np.int32]
+Boxes = npt.NDArray[np.float32]
+
+_NO_BOX: Final = (np.nan, 0.0, 0.0, 0.0)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def to_microseconds(time: datetime) -> int:
+    """Returns a time, which has a zone, in microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogFace:
-    """A face as it is shown; ``person`` is the face's own or else its photo's."""
+    """A face as it is shown; ``person`` is the face's own or else its photo's.
+
+    create_time_us: when its photo was added, in microseconds since 1970.
+    """
 
     face_id: int
     photo_id: uuid.UUID
@@ -30,6 +45,7 @@ class CatalogFace:
     person: str
     collection: str
     source: Source
+    create_time_us: int = 0
 
 
 class Catalog:
@@ -44,6 +60,7 @@ class Catalog:
         self._boxes: Column[np.float32] = Column(np.float32, 4)
         self._photo_uuids: Column[np.uint8] = Column(np.uint8, 16)
         self._photo_stores: Column[np.int32] = Column(np.int32)
+        self._photo_times: Column[np.int64] = Column(np.int64)
         self._photo_keys = TextColumn()
         self._texts = Interner()
 
@@ -61,26 +78,72 @@ class Catalog:
             self._boxes,
             self._photo_uuids,
             self._photo_stores,
+            self._photo_times,
             self._photo_keys,
         )
         return sum(column.nbytes for column in columns)
 
     def add(self, faces: Sequence[CatalogFace]) -> None:
-        """Adds faces with ascending ids; those of one photo follow one another."""
-        self._rows.append(np.array([face.face_id for face in faces], dtype=np.int64))
-        photo_rows = []
+        """Adds faces with ascending ids; those of one photo follow one another, and come in one call."""
+        photos: list[CatalogFace] = []
+        photo_of, last = [], None
         for face in faces:
-            key = np.frombuffer(face.photo_id.bytes, dtype=np.uint8)
-            if not len(self._photo_keys) or not np.array_equal(self._photo_uuids.values[-1], key):
-                self._photo_uuids.append(key[None])
-                self._photo_stores.append([self._texts.number_of(face.source.store)])
-                self._photo_keys.append(face.source.key)
-            photo_rows.append(len(self._photo_keys) - 1)
-        self._photo_of.append(photo_rows)
-        self._persons.append([self._texts.number_of(face.person) for face in faces])
-        self._collections.append([self._texts.number_of(face.collection) for face in faces])
-        no_box = (np.nan, 0.0, 0.0, 0.0)
-        self._boxes.append([no_box if face.box is None else face.box for face in faces])
+            if face.photo_id != last:
+                last = face.photo_id
+                photos.append(face)
+            photo_of.append(len(photos) - 1)
+        keys = TextColumn()
+        keys.extend([photo.source.key for photo in photos])
+        first = self.add_photos(
+            np.frombuffer(b"".join([photo.photo_id.bytes for photo in photos]), np.uint8).reshape(-1, 16),
+            np.array([photo.create_time_us for photo in photos], np.int64),
+            self.codes_of([photo.source.store for photo in photos]),
+            keys.bytes,
+            keys.ends,
+        )
+        self.add_faces(
+            np.array([face.face_id for face in faces], np.int64),
+            np.array(photo_of, np.int32) + np.int32(first),
+            self.codes_of([face.person for face in faces]),
+            self.codes_of([face.collection for face in faces]),
+            np.array([face.box or _NO_BOX for face in faces], np.float32).reshape(-1, 4),
+        )
+
+    def codes_of(self, texts: Sequence[str]) -> Codes:
+        """Returns for each text the number that stands for it here."""
+        return np.array(self._texts.numbers_of(texts), np.int32)
+
+    def add_photos(
+        self, uuids: npt.NDArray[np.uint8], times_us: npt.NDArray[np.int64], stores: Codes, keys: Bytes, key_ends: Ends
+    ) -> int:
+        """Adds photos, of which faces may be added then; returns the first one's row.
+
+        uuids (m, 16), times_us (m,) microseconds since 1970, stores (m,) by ``codes_of``, keys as in a TextColumn.
+        """
+        first = len(self._photo_keys)
+        self._photo_keys.extend_bytes(keys, key_ends)
+        self._photo_uuids.append(uuids)
+        self._photo_stores.append(stores)
+        self._photo_times.append(times_us)
+        return first
+
+    def add_faces(self, ids: Ids, photo_of: Codes, persons: Codes, collections: Codes, boxes: Boxes) -> None:
+        """Adds faces (n,) with ascending ids, each with its photo's row, the codes of its texts and its box (n, 4).
+
+        Raises ValueError unless the ids ascend from above the last one.
+        """
+        # The rows last: whoever takes a view of them then finds all other columns filled.
+        before = len(self._rows)
+        for column, values in (
+            (self._photo_of, photo_of),
+            (self._persons, persons),
+            (self._collections, collections),
+            (self._boxes, boxes),
+        ):
+            if len(column) != before or len(values) != len(ids):
+                raise ValueError("columns that differ in length")
+            column.append(values)
+        self._rows.append(ids)
 
     def remove(self, ids: Ids) -> int:
         """Drops faces; returns how many were there."""
@@ -88,16 +151,21 @@ class Catalog:
 
     def describe(self, face_id: int) -> CatalogFace:
         """Returns a face; raises KeyError when it is not there."""
-        row = self._row(face_id)
-        photo = int(self._photo_of.values[row])
-        left, top, width, height = (float(value) for value in self._boxes.values[row])
+        ids = self._rows.ids
+        row = int(ids.searchsorted(face_id))
+        if row >= len(ids) or ids.item(row) != face_id or not self._rows.alive.item(row):
+            raise KeyError(face_id)
+        photo = self._photo_of.item(row)
+        left, top, width, height = self._boxes.row(row).tolist()
+        text_of = self._texts.text_of
         return CatalogFace(
-            face_id=face_id,
-            photo_id=uuid.UUID(bytes=self._photo_uuids.values[photo].tobytes()),
-            box=None if np.isnan(left) else (left, top, width, height),
-            person=self._texts.text_of(int(self._persons.values[row])),
-            collection=self._texts.text_of(int(self._collections.values[row])),
-            source=Source(self._texts.text_of(int(self._photo_stores.values[photo])), self._photo_keys[photo]),
+            face_id,
+            uuid.UUID(bytes=self._photo_uuids.row(photo).tobytes()),
+            None if left != left else (left, top, width, height),
+            text_of(self._persons.item(row)),
+            text_of(self._collections.item(row)),
+            Source(text_of(self._photo_stores.item(photo)), self._photo_keys[photo]),
+            self._photo_times.item(photo),
         )
 
     def person_codes(self, ids: Ids) -> Codes:
@@ -117,70 +185,90 @@ class Catalog:
 
     def ids_of_collections(self, collections: Collection[str]) -> Ids:
         """Returns every face of the collections, ascending."""
-        numbers = [number for name in collections if (number := self._texts.find(name)) is not None]
-        ids: Ids = self._rows.ids[self._rows.alive & np.isin(self._collections.values, numbers)]
-        return ids
+        return self.select(collections=collections)
+
+    def select(
+        self,
+        *,
+        collections: Collection[str] | None = None,
+        persons: Collection[str] | None = None,
+        added_after: datetime | None = None,
+        added_before: datetime | None = None,
+    ) -> Ids:
+        """Returns every face of one of the collections and one of the persons, ascending; None: of whichever.
+
+        added_after and added_before bound when its photo was added: from the one, inclusive, to the other, exclusive.
+        """
+        wanted = self._rows.alive
+        for names, codes in ((collections, self._collections.values), (persons, self._persons.values)):
+            if names is not None:
+                wanted = wanted & self._is_named(names)[codes]
+        if added_after is not None or added_before is not None:
+            times_us = self._photo_times.values
+            in_time = np.ones(len(times_us), np.bool_)
+            if added_after is not None:
+                in_time &= times_us >= to_microseconds(added_after)
+            if added_before is not None:
+                in_time &= times_us < to_microseconds(added_before)
+            wanted = wanted & in_time[self._photo_of.values]
+        return self._rows.ids[wanted]
+
+    def _is_named(self, names: Collection[str]) -> Mask:
+        """Returns for the number of every text whether it is one of the names."""
+        is_named = np.zeros(len(self._texts), np.bool_)
+        is_named[[number for name in names if (number := self._texts.find(name)) is not None]] = True
+        return is_named
 
     def wants_compaction(self) -> bool:
         """Tells whether removed rows take much room."""
         return self._rows.wants_compaction()
 
     def compacted(self) -> "Catalog":
-        """Returns an equal catalog without what was removed; texts that nothing uses any more are dropped too."""
-        smaller = Catalog()
-        ids = self._rows.ids[self._rows.alive]
-        for start in range(0, len(ids), 4096):
-            smaller.add([self.describe(int(face_id)) for face_id in ids[start : start + 4096]])
-        return smaller
+        """Returns an equal catalog without what was removed; texts that nothing uses any more are dropped too.
+
+        This one can be read meanwhile.
+        """
+        return Catalog.of(self.state().compacted())
+
+    def state(self) -> CatalogState:
+        """Returns the catalog as it is now, in no time; what comes later does not change it."""
+        ids = self._rows.ids
+        count = len(ids)
+        return CatalogState(
+            ids=ids,
+            alive=self._rows.alive[:count].copy(),
+            photo_of=self._photo_of.values[:count],
+            persons=self._persons.values[:count],
+            collections=self._collections.values[:count],
+            boxes=self._boxes.values[:count],
+            photo_uuids=self._photo_uuids.values,
+            photo_stores=self._photo_stores.values,
+            photo_times=self._photo_times.values,
+            key_bytes=self._photo_keys.bytes,
+            key_ends=self._photo_keys.ends,
+            texts=self._texts.texts(),
+        )
+
+    @classmethod
+    def of(cls, state: CatalogState) -> "Catalog":
+        """Returns a catalog of a state without removed faces, copied; raises ValueError unless all of it fits."""
+        catalog = cls()
+        codes = catalog.codes_of(state.texts)
+        if not np.array_equal(codes, np.arange(len(codes))):
+            raise ValueError("texts that are not as they were numbered")
+        catalog.add_photos(state.photo_uuids, state.photo_times, state.photo_stores, state.key_bytes, state.key_ends)
+        catalog.add_faces(state.ids, state.photo_of, state.persons, state.collections, state.boxes)
+        return catalog
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Returns the living faces as arrays, to be saved."""
-        full = self.compacted()
-        keys = full._photo_keys
-        return {
-            "ids": full._rows.ids,
-            "photo_of": full._photo_of.values,
-            "persons": full._persons.values,
-            "collections": full._collections.values,
-            "boxes": full._boxes.values,
-            "photo_uuids": full._photo_uuids.values,
-            "photo_stores": full._photo_stores.values,
-            "photo_keys": _text_array([keys[row] for row in range(len(keys))]),
-            "texts": _text_array(full._texts.texts()),
-        }
+        return self.state().to_arrays()
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Catalog":
         """Returns the catalog that ``to_arrays`` described; raises KeyError or ValueError for anything else."""
-        catalog = cls()
-        catalog._rows.append(arrays["ids"])
-        catalog._photo_of.append(arrays["photo_of"])
-        catalog._persons.append(arrays["persons"])
-        catalog._collections.append(arrays["collections"])
-        catalog._boxes.append(arrays["boxes"])
-        catalog._photo_uuids.append(arrays["photo_uuids"])
-        catalog._photo_stores.append(arrays["photo_stores"])
-        for key in _texts_of(arrays["photo_keys"]):
-            catalog._photo_keys.append(key)
-        for text in _texts_of(arrays["texts"]):
-            catalog._texts.number_of(text)
-        return catalog
+        return cls.of(CatalogState.from_arrays(arrays))
 
     def live_ids(self) -> Ids:
         """Returns every face, ascending."""
         return self._rows.ids[self._rows.alive]
-
-    def _row(self, face_id: int) -> int:
-        rows = self._rows.find(np.array([face_id], dtype=np.int64))
-        if not len(rows):
-            raise KeyError(face_id)
-        return int(rows[0])
-
-
-def _text_array(texts: Sequence[str]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)
-
-
-def _texts_of(array: npt.NDArray[np.uint8]) -> list[str]:
-    texts: list[str] = json.loads(array.tobytes())
-    return texts

@@ -253,12 +253,31 @@ class Catalog:
     def of(cls, state: CatalogState) -> "Catalog":
         """Returns a catalog of a state without removed faces, copied; raises ValueError unless all of it fits."""
         catalog = cls()
-        codes = catalog.codes_of(state.texts)
-        if not np.array_equal(codes, np.arange(len(codes))):
-            raise ValueError("texts that are not as they were numbered")
-        catalog.add_photos(state.photo_uuids, state.photo_times, state.photo_stores, state.key_bytes, state.key_ends)
-        catalog.add_faces(state.ids, state.photo_of, state.persons, state.collections, state.boxes)
+        catalog._append(state)
         return catalog
+
+    def catch_up(self, copy: "Catalog", since: CatalogState) -> None:
+        """Tells a catalog made of an earlier, compacted state of this one what was added and removed here since then.
+
+        Takes as long as that is much. The caller holds the lock.
+        """
+        now = self.state()
+        count = len(since.ids)
+        copy.remove(now.ids[:count][since.alive & ~now.alive[:count]])
+        copy._append(now.since(count).compacted())
+
+    def _append(self, state: CatalogState) -> None:
+        codes = self.codes_of(state.texts)
+        first = self.add_photos(
+            state.photo_uuids, state.photo_times, codes[state.photo_stores], state.key_bytes, state.key_ends
+        )
+        self.add_faces(
+            state.ids,
+            state.photo_of + np.int32(first),
+            codes[state.persons],
+            codes[state.collections],
+            state.boxes,
+        )
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Returns the living faces as arrays, to be saved."""

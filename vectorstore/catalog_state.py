@@ -1,7 +1,7 @@
 """A catalog as it was at one moment, and the arrays that it is saved as."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -81,6 +81,26 @@ class CatalogState:
             key_bytes=self.key_bytes[np.repeat(photo_is_used, key_lengths)],
             key_ends=key_lengths[photos].cumsum(),
             texts=[self.texts[number] for number in np.flatnonzero(text_is_used).tolist()],
+        )
+
+    def since(self, count: int) -> "CatalogState":
+        """Returns the faces after the first ``count``, dead ones included, with the photos from their first one on."""
+        photo_of = self.photo_of[count:]
+        first = int(photo_of.min()) if len(photo_of) else len(self.photo_uuids)
+        key_start = int(self.key_ends[first - 1]) if first else 0
+        return replace(
+            self,
+            ids=self.ids[count:],
+            alive=self.alive[count:],
+            photo_of=photo_of - np.int32(first),
+            persons=self.persons[count:],
+            collections=self.collections[count:],
+            boxes=self.boxes[count:],
+            photo_uuids=self.photo_uuids[first:],
+            photo_stores=self.photo_stores[first:],
+            photo_times=self.photo_times[first:],
+            key_bytes=self.key_bytes[key_start:],
+            key_ends=self.key_ends[first:] - key_start,
         )
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:

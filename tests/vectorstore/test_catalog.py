@@ -121,6 +121,27 @@ def test_a_state_stays_as_it_was() -> None:
     assert _told(Catalog.from_arrays(state.to_arrays())) == before
 
 
+@pytest.mark.parametrize("more", [0, 1, 250])
+def test_a_compacted_copy_catches_up_with_what_came_meanwhile(more: int, rng: np.random.Generator) -> None:
+    faces = _faces(600)
+    count = next(place for place in range(300, 310) if faces[place].photo_id != faces[place - 1].photo_id)
+    catalog = _catalog(faces[:count])
+
+    def remove_some() -> None:
+        ids = catalog.live_ids()
+        catalog.remove(ids[rng.random(len(ids)) < 0.3])
+
+    remove_some()
+    state = catalog.state()
+    copy = Catalog.of(state.compacted())
+    catalog.add(faces[count : count + more])
+    remove_some()
+    catalog.catch_up(copy, state)
+    assert _told(copy) == _told(catalog)
+    assert len(copy) == len(catalog)
+    assert len(copy.state().ids) < len(catalog.state().ids)
+
+
 def test_a_photo_added_again_under_its_id_is_another_one() -> None:
     photo_id = uuid.UUID(int=5)
     catalog = Catalog()

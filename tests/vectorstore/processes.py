@@ -40,10 +40,15 @@ class StoreProcess:
             )
 
     async def address(self) -> str:
+        addresses = await self.addresses()
+        assert addresses is not None, self.log.read_text()
+        return addresses["vectorstore"]
+
+    async def addresses(self) -> dict[str, str] | None:
+        """Returns what it listens on, by name; None when it ended before."""
         assert self.process.stdout is not None
         line = await asyncio.to_thread(self.process.stdout.readline)
-        assert line, self.log.read_text()
-        return str(json.loads(line)["vectorstore"])
+        return dict(json.loads(line)) if line else None
 
     def kill(self) -> None:
         self.process.kill()

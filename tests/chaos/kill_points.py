@@ -76,7 +76,8 @@ class KillRun:
 
     async def kill_at(self, point: str, seed: int) -> None:
         """Looks at what the kill before left, and runs a store until it is killed at the point."""
-        rng = np.random.default_rng([seed, sorted(POINTS).index(point)])
+        seeds = [seed, sorted(POINTS).index(point)]
+        rng = np.random.default_rng(seeds)
         passes = _MORE_PASSES.get(point, _PASSES[point.partition(".")[0]])
         failpoints = f"{point}=kill@{rng.integers(1, passes + 1)}"
         end_s = time.monotonic() + WORK_S
@@ -88,7 +89,7 @@ class KillRun:
                 await work(
                     store.stub,
                     self._known,
-                    seed,
+                    seeds,
                     lambda: store.is_running and time.monotonic() < end_s,
                     churn=20.0 if point.startswith("compaction") else 2.0,
                 )

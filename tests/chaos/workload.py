@@ -247,11 +247,15 @@ async def _not_found_first(stub: Any, keys: Sequence[str]) -> list[str]:
     return wrong
 
 
-async def work(stub: Any, known: Known, seed: int, goes_on: Callable[[], bool], churn: float = 2.0) -> None:
-    """Lets four callers work at random for as long as it goes on. churn: how often a crowd comes and goes."""
+async def work(stub: Any, known: Known, seed: Sequence[int], goes_on: Callable[[], bool], churn: float = 2.0) -> None:
+    """Lets four callers work at random for as long as it goes on.
+
+    seed: another for each call with the same ``known``, since photo ids follow from it. churn: how often a crowd comes
+    and goes.
+    """
 
     async def one(number: int) -> None:
-        rng = np.random.default_rng([seed, number])
+        rng = np.random.default_rng([*seed, number])
         caller = Caller(stub, known, rng)
         others = (caller.delete, caller.add_for_a_moment, caller.snapshot, caller.churn, caller.make_and_drop_a_gallery)
         weights = np.array([8, 2, 2, churn, 1])

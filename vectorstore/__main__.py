@@ -4,7 +4,7 @@ import sys
 
 from runtime.server import one_line_exit, run
 from runtime.settings import load_settings
-from vectorstore.index.choose import choose_index
+from vectorstore.index.choose import check_kind
 from vectorstore.service import VectorStore
 from vectorstore.settings import VectorStoreSettings
 
@@ -14,7 +14,7 @@ def main() -> int:
 
     def serve() -> int:
         settings = load_settings(VectorStoreSettings)
-        choose_index(settings.index)
+        check_kind(settings.index)
         return run(
             lambda: VectorStore(settings), name=VectorStore.name, bind=settings.vectorstore_bind, settings=settings
         )

@@ -7,7 +7,7 @@ import numpy as np
 from runtime import failpoints
 from vectorstore.catalog import Catalog, CatalogFace
 from vectorstore.index.base import Ids, IndexFacts, VectorIndex, Vectors
-from vectorstore.index.choose import MakeIndex
+from vectorstore.index.choose import IndexMaker
 from vectorstore.index.locks import SharedLock
 from vectorstore.records import GalleryRecord
 from vectorstore.sample import GallerySample
@@ -16,14 +16,16 @@ from vectorstore.sample import GallerySample
 class GalleryView:
     """What searches see of a gallery. Readers hold ``lock.reading()`` from the scan to the last look at the catalog."""
 
-    def __init__(self, gallery: GalleryRecord, make_index: MakeIndex) -> None:
+    def __init__(self, gallery: GalleryRecord, maker: IndexMaker, expected_faces: int = 0) -> None:
         self.gallery = gallery
         self.lock = SharedLock()
-        self.index: VectorIndex = make_index(gallery.dimension)
+        self.index: VectorIndex = maker.empty(gallery, expected_faces)
         self.catalog = Catalog()
         self.sample = GallerySample(gallery.dimension)
         # The highest id that was ever added here, removed or not.
         self.last_face_id = -1
+        # Whether the gallery was dropped: whoever works on it need not go on.
+        self.is_dropped = False
 
     def add(self, faces: Sequence[CatalogFace], vectors: Vectors) -> None:
         """Makes faces with ascending ids findable. Called by the follower's thread only."""
@@ -41,19 +43,27 @@ class GalleryView:
             self.catalog.remove(ids)
             self.sample.remove(ids, removed_count, self.index)
 
-    def compact(self) -> None:
-        """Gets rid of removed rows when they are many. Called by the follower's thread only.
+    def upkeep(self) -> bool:
+        """Does one piece of what makes searches faster and memory smaller; returns False when there is none.
 
-        The smaller copies are made while searches go on, since nobody else writes; only the exchange is exclusive.
+        Long, for a thread, one at a time. Searches and changes go on meanwhile, and wait only while what was made
+        takes its place.
         """
-        index = self.index.compacted() if self.index.wants_compaction() else None
-        catalog = self.catalog.compacted() if self.catalog.wants_compaction() else None
-        if index is None and catalog is None:
-            return
-        failpoints.reach("compaction.before_exchange")
-        with self.lock.writing():
-            self.index = index or self.index
-            self.catalog = catalog if catalog is not None else self.catalog
+        with self.lock.reading():
+            work = self.index.upkeep()
+            catalog = self.catalog.state() if self.catalog.wants_compaction() else None
+        if work is not None:
+            failpoints.reach("compaction.begun")
+            publish = work()
+            failpoints.reach("compaction.before_exchange")
+            with self.lock.writing():
+                publish()
+        if catalog is not None:
+            smaller = Catalog.of(catalog.compacted())
+            with self.lock.writing():
+                self.catalog.catch_up(smaller, catalog)
+                self.catalog = smaller
+        return work is not None or catalog is not None
 
     def restore(self, index: VectorIndex, catalog: Catalog, last_face_id: int) -> None:
         """Takes over what a snapshot held; for a view that nobody sees yet."""
@@ -61,9 +71,11 @@ class GalleryView:
         self.sample.draw(index)
 
     def facts(self) -> IndexFacts:
-        """Returns kind and sizes; the memory is the catalog's too."""
+        """Returns the index's kind and sizes."""
         with self.lock.reading():
-            facts = self.index.facts()
-            return IndexFacts(
-                facts.kind, facts.face_count, facts.memory_bytes + self.catalog.nbytes, facts.tombstone_count
-            )
+            return self.index.facts()
+
+    def catalog_bytes(self) -> int:
+        """Returns the memory that the catalog takes."""
+        with self.lock.reading():
+            return self.catalog.nbytes

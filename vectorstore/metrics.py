@@ -23,3 +23,9 @@ OLDEST_TRANSACTION_SECONDS: Final = Gauge(
     "twin_vectorstore_oldest_transaction_seconds",
     "Age of the transaction that every other writer waits for; 0 while there is none.",
 )
+UPKEEP_SECONDS: Final = Histogram(
+    "twin_vectorstore_upkeep_seconds",
+    "Time that one piece of background work on an index took.",
+    buckets=(0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900),
+)
+UPKEEP_FAILURES: Final = Counter("twin_vectorstore_upkeep_failures", "Pieces of background work that failed.")

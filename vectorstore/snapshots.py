@@ -22,7 +22,7 @@ from vectorstore.catalog import Catalog
 from vectorstore.database import Database
 from vectorstore.follower import Follower
 from vectorstore.gallery_view import GalleryView
-from vectorstore.index.choose import MakeIndex
+from vectorstore.index.choose import IndexMaker
 from vectorstore.index.sealed_file import DamagedFile, read_sealed, sync_folder, write_sealed
 from vectorstore.projection import Projection
 from vectorstore.records import GalleryRecord
@@ -47,7 +47,7 @@ class Snapshots:
     """Writes snapshots into a folder and starts from the last one."""
 
     def __init__(
-        self, folder: Path, database: Database, follower: Follower, projection: Projection, make_index: MakeIndex
+        self, folder: Path, database: Database, follower: Follower, projection: Projection, make_index: IndexMaker
     ) -> None:
         self._folder = folder
         self._database = database
@@ -87,7 +87,7 @@ class Snapshots:
         temporary.mkdir(mode=0o700)
         try:
             for view in views:
-                view.index.save(temporary / f"index-{view.gallery.gallery_id}.bin")
+                write_sealed(temporary / f"index-{view.gallery.gallery_id}.bin", view.index.to_arrays())
                 write_sealed(temporary / f"catalog-{view.gallery.gallery_id}.bin", view.catalog.to_arrays())
             manifest = {
                 "format": _FORMAT,
@@ -158,7 +158,7 @@ class Snapshots:
 
     def _load_gallery(self, folder: Path, gallery: GalleryRecord, last_face_id: int) -> GalleryView:
         view = GalleryView(gallery, self._make_index)
-        index = type(view.index).load(folder / f"index-{gallery.gallery_id}.bin")
+        index = self._make_index.restore(gallery, read_sealed(folder / f"index-{gallery.gallery_id}.bin"))
         catalog = Catalog.from_arrays(read_sealed(folder / f"catalog-{gallery.gallery_id}.bin"))
         if not np.array_equal(index.live_ids(), catalog.live_ids()):
             raise ValueError("index and catalog differ")

@@ -11,7 +11,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from runtime.vectors import Vector
 from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, at_cosine, ids, photo, random_unit, search, unit
 from vectorstore.index.base import Ids, Neighbours, Vectors
-from vectorstore.index.flat import FlatIndex
+from vectorstore.index.cpu import CpuIndex
 
 Rng = np.random.Generator
 LOOKALIKE, SAME_PERSON = pb.MATCH_MODE_LOOKALIKE, pb.MATCH_MODE_SAME_PERSON
@@ -231,16 +231,16 @@ async def test_no_face_is_lost_or_shown_twice_where_one_scan_ends_and_the_next_g
     """Equally alike faces come in another order from the second scan, as two ways of rounding would have it."""
     crowd = [photo(mix(a0=0.5, a1=0.8)) for _ in range(12)]
     await add(stub, *crowd)
-    search_flat, scans = FlatIndex.search, 0
+    search_flat, scans = CpuIndex.search, 0
 
-    def unsteady(self: FlatIndex, vectors: Vectors, k: int, allowed: Ids | None = None) -> list[Neighbours]:
+    def unsteady(self: CpuIndex, vectors: Vectors, k: int, allowed: Ids | None = None) -> list[Neighbours]:
         nonlocal scans
         scans += 1
         step = 1 if scans == 1 else -1
         ((found, cosines),) = search_flat(self, vectors, 1000, allowed)
         return [(np.sort(found)[::step][:k], cosines[:k])]
 
-    monkeypatch.setattr(FlatIndex, "search", unsteady)
+    monkeypatch.setattr(CpuIndex, "search", unsteady)
     monkeypatch.setattr("vectorstore.search._FIRST_FETCH_FACTOR", 1)
     monkeypatch.setattr("vectorstore.search._FIRST_FETCH_EXTRA", 3)
     (result,) = await search(stub, axis(0), limit=2, mode=LOOKALIKE)

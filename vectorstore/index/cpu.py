@@ -1,0 +1,161 @@
+"""The index on the processor: every vector in float32, and, from some size on, a compressed scan in front of them."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from vectorstore.index import cpu_upkeep
+from vectorstore.index.base import Arrays, Ids, IndexFacts, Neighbours, Upkeep, Vectors
+from vectorstore.index.blocks import Allocator, InMemory
+from vectorstore.index.compressed import compare_fixed, rerank
+from vectorstore.index.cpu_state import CpuState
+from vectorstore.index.exact import Best, merged, nearest_rows
+from vectorstore.index.rows import Mask
+from vectorstore.index.saved_array import SavedArray
+
+FLAT_KIND: Final = "flat-f32-cpu"
+COMPRESSED_KIND: Final = "pq4-fastscan-cpu"
+# Confined to fewer faces than this many times the candidates, those faces' vectors are compared instead of all codes.
+_FEW: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CpuPlan:
+    """What an index on the processor is to do as it grows."""
+
+    # Living faces from which on it has a compressed scan; None: never.
+    compress_from: int | None
+    # Cosine from which on two faces are one person, as the model's calibration has it.
+    same_person_similarity: float
+    # Where the float32 vectors go once there is a compressed scan, since then they are seldom read.
+    mapped: Allocator
+    # Share the scan of one query when there are several segments.
+    threads: Executor | None = None
+
+
+class CpuIndex:
+    """See VectorIndex."""
+
+    def __init__(self, dimension: int, plan: CpuPlan, state: CpuState | None = None, *, mapped: bool = False) -> None:
+        """mapped: the vectors are in mapped files from the start, for a gallery that is known to be large."""
+        self._dimension = dimension
+        self._plan = plan
+        self._state = state or CpuState.empty(dimension, plan.mapped if mapped else InMemory())
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """See VectorIndex."""
+        if vectors.shape != (len(ids), self._dimension):
+            raise ValueError(f"vectors must be ({len(ids)}, {self._dimension}), not {vectors.shape}")
+        state = self._state
+        state.rows.check(ids)
+        state.vectors.append(vectors)
+        state.rows.append(ids)
+
+    def remove(self, ids: Ids) -> int:
+        """See VectorIndex."""
+        return self._state.rows.remove(ids)
+
+    def search(
+        self, vectors: Vectors, k: int, allowed: Ids | None = None, *, exact: bool = False
+    ) -> Sequence[Neighbours]:
+        """See VectorIndex."""
+        state = self._state
+        mask: Mask | None
+        if allowed is not None:
+            mask = state.rows.mask_of(allowed)
+            live_count = int(np.count_nonzero(mask))
+        else:
+            mask = state.rows.alive if state.rows.tombstone_count else None
+            live_count = state.rows.live_count
+        k = min(k, live_count)
+        if k <= 0:
+            return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in vectors]
+        if exact or state.scan is None:
+            best = nearest_rows(state.vectors, vectors, k, mask)
+        else:
+            best = self._search_codes(state, vectors, k, mask, live_count)
+        ids = state.rows.ids
+        return [(ids[rows], cosines) for rows, cosines in best]
+
+    def _search_codes(
+        self, state: CpuState, queries: Vectors, k: int, mask: Mask | None, live_count: int
+    ) -> list[Best]:
+        scan = state.scan
+        assert scan is not None
+        count = scan.curve.candidates(k)
+        coded = scan.count
+        if live_count <= _FEW * count:
+            coded_mask = mask[:coded] if mask is not None else np.ones(coded, np.bool_)
+            rows = np.flatnonzero(coded_mask)
+            best = [compare_fixed(state.fixed, rows, query, k) for query in queries]
+        else:
+            found = scan.candidates(queries, count, mask, self._plan.threads)
+            best = rerank(found, queries, state.fixed, k)
+        if coded == len(state.rows):
+            return best
+        return merged([best, nearest_rows(state.vectors, queries, k, mask, start=coded)], k)
+
+    def reconstruct(self, ids: Ids) -> Vectors:
+        """See VectorIndex."""
+        rows = self._state.rows.find(ids)
+        if len(rows) != len(ids):
+            raise KeyError("an id is not in the index")
+        return self._state.vectors.take(rows)
+
+    def live_ids(self) -> Ids:
+        """See VectorIndex."""
+        return self._state.rows.ids[self._state.rows.alive]
+
+    def upkeep(self) -> Upkeep | None:
+        """See VectorIndex."""
+        work = cpu_upkeep.next_work(self._state, self._plan.compress_from)
+        if work is None:
+            return None
+
+        def prepare() -> Any:
+            successor = work(self._plan.mapped, self._plan.same_person_similarity)
+
+            def publish() -> None:
+                self._state = successor.caught_up()
+
+            return publish
+
+        return prepare
+
+    def to_arrays(self) -> dict[str, SavedArray]:
+        """See VectorIndex."""
+        return self._state.to_arrays()
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, dimension: int, plan: CpuPlan) -> "CpuIndex":
+        """Returns the index that ``to_arrays`` described; raises KeyError or ValueError for anything else."""
+        return cls(dimension, plan, CpuState.from_arrays(arrays, dimension, plan.mapped))
+
+    def facts(self) -> IndexFacts:
+        """See VectorIndex."""
+        state = self._state
+        scan = state.scan
+        mapped_bytes = state.vectors.nbytes if state.vectors.is_mapped else 0
+        memory_bytes = state.rows.nbytes + state.fixed.nbytes + state.vectors.nbytes - mapped_bytes
+        facts = IndexFacts(
+            kind=FLAT_KIND,
+            face_count=state.rows.live_count,
+            memory_bytes=memory_bytes,
+            tombstone_count=state.rows.tombstone_count,
+            mapped_bytes=mapped_bytes,
+        )
+        if scan is None:
+            return facts
+        return IndexFacts(
+            kind=COMPRESSED_KIND,
+            face_count=facts.face_count,
+            memory_bytes=memory_bytes + scan.nbytes,
+            tombstone_count=facts.tombstone_count,
+            mapped_bytes=mapped_bytes,
+            rerank_count=scan.curve.candidates(10),
+            recall_seen=scan.curve.recall_seen,
+            recall_unseen=scan.curve.recall_unseen,
+        )

@@ -43,14 +43,15 @@ async def take_turn(connection: Any) -> None:
 
 async def take_revisions(connection: Any, count: int) -> list[int]:
     """Returns new revisions, ascending; the caller holds the turn."""
-    rows = await connection.fetch("SELECT nextval('revisions') AS revision FROM generate_series(1, $1)", count)
-    return sorted(row["revision"] for row in rows)
+    # One step of any length: nobody else takes numbers meanwhile.
+    last = await connection.fetchval("SELECT setval('revisions', nextval('revisions') + $1 - 1)", count)
+    return list(range(last - count + 1, last + 1))
 
 
 async def take_face_ids(connection: Any, count: int) -> list[int]:
     """Returns new face ids, ascending, and above those of every earlier commit, since the caller holds the turn."""
-    rows = await connection.fetch("SELECT nextval('face_ids') AS face_id FROM generate_series(1, $1)", count)
-    return sorted(row["face_id"] for row in rows)
+    last = await connection.fetchval("SELECT setval('face_ids', nextval('face_ids') + $1 - 1)", count)
+    return list(range(last - count + 1, last + 1))
 
 
 async def write_change(
@@ -64,16 +65,31 @@ async def write_change(
     """Logs one change in the caller's transaction, takes the turn where it is not yet taken, returns the revision."""
     await take_turn(connection)
     (revision,) = await take_revisions(connection, 1)
+    await insert_change(connection, revision, kind, gallery_id, face_ids, photo_id)
+    await wake_followers(connection)
+    return revision
+
+
+async def insert_change(
+    connection: Any,
+    revision: int,
+    kind: ChangeKind,
+    gallery_id: int,
+    face_ids: Sequence[int] = (),
+    photo_id: uuid.UUID | None = None,
+) -> None:
+    """Logs one change under a revision that the caller has taken, in the caller's turn.
+
+    It stands for every revision between the change before it and itself.
+    """
     await connection.execute(
         "INSERT INTO changes (revision, kind, gallery_id, photo_id, face_ids) VALUES ($1, $2, $3, $4, $5)",
         revision,
         kind.value,
         gallery_id,
         photo_id,
-        list(face_ids),
+        face_ids,
     )
-    await wake_followers(connection)
-    return revision
 
 
 async def wake_followers(connection: Any) -> None:
@@ -124,4 +140,13 @@ async def write_audit(
         photo_id,
         revision,
         logs.request_id.get(),
+    )
+
+
+async def copy_audit(connection: Any, action: str, rows: Sequence[tuple[str, uuid.UUID, int, str]]) -> None:
+    """Records many photos at once: (gallery, photo_id, revision, the call's id) of each."""
+    await connection.copy_records_to_table(
+        "audit_log",
+        columns=("action", "gallery", "photo_id", "revision", "request_id"),
+        records=[(action, *row) for row in rows],
     )

@@ -8,12 +8,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
+from runtime.interceptor import status_of
 from vectorstore.records import (
     DeletionRecord,
     FaceRecord,
     GalleryRecord,
     PhotoRecord,
     Source,
+    StoredPhoto,
 )
 from vectorstore.search import FoundMatch, FoundResult
 
@@ -53,6 +55,14 @@ def photo_to_wire(photo: PhotoRecord) -> pb.Photo:
             duration = Duration()
             duration.FromTimedelta(photo.consent.time_to_live)
             message.consent.time_to_live.CopyFrom(duration)
+    return message
+
+
+def stored_to_wire(stored: StoredPhoto) -> pb.StoredPhoto:
+    """Returns what the store gave a photo."""
+    message = pb.StoredPhoto(revision=stored.revision, face_ids=stored.face_ids)
+    if stored.create_time is not None:
+        message.create_time.FromDatetime(stored.create_time)
     return message
 
 
@@ -114,7 +124,26 @@ def removal_to_wire(deletion: DeletionRecord) -> pb.Removal:
         photo_id=str(deletion.photo_id),
         source=source_to_wire(deletion.source),
         delete_time=time_to_wire(deletion.delete_time),
+        deletion_id=deletion.deletion_id,
     )
+
+
+def deletion_to_wire(deletion: DeletionRecord) -> pb.DeletePhotoResponse:
+    """Returns what a deletion did."""
+    return pb.DeletePhotoResponse(
+        source=source_to_wire(deletion.source),
+        face_count=deletion.face_count,
+        revision=deletion.revision,
+        original_removed=deletion.original_removed,
+        deletion_id=deletion.deletion_id,
+    )
+
+
+def deleted_to_wire(photo_id: str, outcome: DeletionRecord | Exception) -> pb.DeletedPhoto:
+    """Returns what became of one of many photos."""
+    if isinstance(outcome, Exception):
+        return pb.DeletedPhoto(photo_id=photo_id, error=status_of(outcome))
+    return pb.DeletedPhoto(photo_id=photo_id, deleted=deletion_to_wire(outcome))
 
 
 def match_to_wire(match: FoundMatch) -> pb.Match:

@@ -1,74 +1,184 @@
-"""Deleting photos: by whoever holds the token, by an admin, or because the consent ran out; and the originals' outbox.
+"""Deleting photos: by whoever holds the token, by an admin, or because the consent ran out.
 
 A photo's row, its faces and the change are written in one transaction with a row of ``deletions``. That row answers
-the same deletion asked for again, and stays in the outbox until whoever keeps the originals confirms that this one is
-gone. An id that was deleted may be added anew; deletions are therefore counted by deletion and not by photo.
+the same deletion asked for again, and stays in the outbox (``removals.py``) until whoever keeps the originals confirms
+that this one is gone. An id that was deleted may be added anew; deletions are therefore counted by deletion and not by
+photo. Deletions that are asked for at once are committed together.
 """
 
 import asyncio
 import hashlib
 import hmac
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from runtime import failpoints
-from runtime.errors import NotFound, TwinError
+from runtime import failpoints, logs
+from runtime.errors import NotFound, NotReady, Overloaded, TwinError
 from runtime.logs import get_logger
 from vectorstore import change_log
-from vectorstore.change_log import ChangeKind
 from vectorstore.database import Database
+from vectorstore.delete_rows import Doomed, delete_rows
 from vectorstore.follower import Follower
 from vectorstore.metrics import PHOTOS_DELETED
 from vectorstore.records import DeletionRecord
 from vectorstore.rows_sql import deletion_from_row
 
 APPLY_TIMEOUT_S: Final = 10.0
-_EXPIRY_BATCH: Final = 200
+MAX_BATCH_PHOTOS: Final = 512
+MAX_WAITING_PHOTOS: Final = 4096
+_EXPIRY_BATCH: Final = 1000
+# Batches that are committed and wait for the index; with more, the next commit waits.
+_MAX_UNAPPLIED_BATCHES: Final = 2
 # Compared with when there is nothing to compare with, so that an unknown photo takes as long as a wrong token.
 _NO_HASH: Final = bytes(32)
+# Of each photo, the last deletions that may be asked for again.
+_EARLIER_SQL: Final = """
+    SELECT earlier.* FROM unnest($1::uuid[]) AS asked (photo_id) CROSS JOIN LATERAL (
+        SELECT * FROM deletions d WHERE d.photo_id = asked.photo_id ORDER BY deletion_id DESC LIMIT 16
+    ) AS earlier
+"""
 
 _log = get_logger(__name__)
 
+Outcome = DeletionRecord | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    photo_id: uuid.UUID
+    # Checked unless None.
+    token: str | None
+    request_id: str
+    answer: "asyncio.Future[DeletionRecord]"
+
 
 class PhotoDeleter:
-    """Deletes photos and keeps the outbox of their originals."""
+    """One queue for all callers and one task that empties it."""
 
     def __init__(self, database: Database, follower: Follower) -> None:
         self._database = database
         self._follower = follower
+        self._queue: asyncio.Queue[_Asked] = asyncio.Queue(MAX_WAITING_PHOTOS)
+        self._unapplied = asyncio.Semaphore(_MAX_UNAPPLIED_BATCHES)
+        self._has_ended = False
 
     async def delete(self, photo_id: uuid.UUID, token: str | None) -> DeletionRecord:
         """Deletes a photo, durably and from this replica's searches; answers the same when it was deleted before.
 
-        token: checked unless None. Raises NotFound for an unknown photo and for a wrong token, in the same words.
+        token: checked unless None. Raises NotFound for an unknown photo and for a wrong token, in the same words, and
+        Overloaded when too many deletions wait.
         """
+        return await self._ask(photo_id, token)
+
+    async def delete_many(self, photo_ids: Sequence[uuid.UUID]) -> list[DeletionRecord | Exception]:
+        """Deletes photos without looking at their tokens; returns what ``delete`` returns or raises for each."""
+        if self._queue.qsize() + len(photo_ids) > MAX_WAITING_PHOTOS:
+            raise Overloaded
+        answers = [self._ask(photo_id, None) for photo_id in photo_ids]
+        outcomes = await asyncio.gather(*answers, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, DeletionRecord | Exception)]
+
+    def _ask(self, photo_id: uuid.UUID, token: str | None) -> "asyncio.Future[DeletionRecord]":
+        answer: asyncio.Future[DeletionRecord] = asyncio.get_running_loop().create_future()
+        if self._has_ended:
+            raise NotReady("the service is shutting down")
+        try:
+            self._queue.put_nowait(_Asked(photo_id, token, logs.request_id.get(), answer))
+        except asyncio.QueueFull:
+            raise Overloaded from None
+        return answer
+
+    async def run(self) -> None:
+        """Commits what is queued, for ever; when it ends, those who still wait are told."""
+        batch: list[_Asked] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    batch = [await self._queue.get()]
+                    while len(batch) < MAX_BATCH_PHOTOS and not self._queue.empty():
+                        batch.append(self._queue.get_nowait())
+                    # A deletion whose caller has left is done all the same: it may be withdrawn consent.
+                    await self._unapplied.acquire()
+                    outcomes = await self._delete(batch)
+                    group.create_task(self._answer(batch, outcomes))
+                    batch = []
+        finally:
+            self._has_ended = True
+            while not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            _resolve(batch, [NotReady("the service is shutting down")] * len(batch))
+
+    async def _delete(self, batch: Sequence[_Asked]) -> list[Outcome]:
+        try:
+            return await self._delete_together(batch)
+        except TwinError as error:
+            return [error] * len(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+            # One of them is at fault; the others are not to suffer for it.
+            half = len(batch) // 2
+            return [*await self._delete(batch[:half]), *await self._delete(batch[half:])]
+
+    async def _delete_together(self, batch: Sequence[_Asked]) -> list[Outcome]:
+        photo_ids = list({asked.photo_id for asked in batch})
         async with self._database.writing() as connection:
             await change_log.take_turn(connection)
-            photo = await connection.fetchrow(
-                "SELECT photo_id, deletion_token_sha256 FROM photos WHERE photo_id = $1", photo_id
-            )
-            earlier = await connection.fetch(
-                "SELECT * FROM deletions WHERE photo_id = $1 ORDER BY deletion_id DESC LIMIT 16",
-                photo_id,
-            )
-            may_delete = _opens(token, photo)
-            answered_before = [row for row in earlier if _opens(token, row)]
+            photos = {
+                row["photo_id"]: row
+                for row in await connection.fetch(
+                    "SELECT photo_id, deletion_token_sha256 FROM photos WHERE photo_id = ANY($1::uuid[])", photo_ids
+                )
+            }
+            earlier: dict[uuid.UUID, list[Mapping[str, Any]]] = defaultdict(list)
+            for row in await connection.fetch(_EARLIER_SQL, photo_ids):
+                earlier[row["photo_id"]].append(row)
+            doomed: dict[uuid.UUID, Doomed] = {}
+            answers: list[DeletionRecord | None] = []
+            for asked in batch:
+                may_delete = _opens(asked.token, photos.get(asked.photo_id))
+                answered_before = [row for row in earlier[asked.photo_id] if _opens(asked.token, row)]
+                if asked.photo_id in photos and may_delete:
+                    doomed.setdefault(asked.photo_id, Doomed(asked.photo_id, asked.request_id))
+                    answers.append(None)
+                elif answered_before:
+                    # Deleted before; a photo that is there was added anew since, under another token.
+                    answers.append(deletion_from_row(answered_before[0]))
+                else:
+                    answers.append(None)
             await failpoints.reach_async("delete.before_rows")
-            if photo is not None and may_delete:
-                (deletion,) = await _delete_rows(connection, [photo_id], "delete_photo")
-                PHOTOS_DELETED.labels("asked").inc()
-            elif answered_before:
-                # Deleted before; a photo that is there was added anew since, under another token.
-                deletion = deletion_from_row(answered_before[0])
-            else:
-                raise NotFound("photo")
+            deletions = await delete_rows(connection, list(doomed.values()), "delete_photo")
             await failpoints.reach_async("delete.before_commit")
         await failpoints.reach_async("delete.committed")
-        self._follower.wake()
-        await self._follower.wait_for(deletion.revision, APPLY_TIMEOUT_S)
-        await failpoints.reach_async("delete.applied")
-        return deletion
+        PHOTOS_DELETED.labels("asked").inc(len(deletions))
+        outcomes: list[Outcome] = []
+        for asked, answer in zip(batch, answers, strict=True):
+            opened = asked.photo_id in deletions and _opens(asked.token, photos[asked.photo_id])
+            outcomes.append(answer or (deletions[asked.photo_id] if opened else NotFound("photo")))
+        return outcomes
+
+    async def _answer(self, batch: Sequence[_Asked], outcomes: list[Outcome]) -> None:
+        """Answers everybody at once, so that how long it took tells nobody why a photo was not found."""
+        try:
+            revisions = [outcome.revision for outcome in outcomes if isinstance(outcome, DeletionRecord)]
+            if revisions:
+                self._follower.wake()
+                await self._follower.wait_for(max(revisions), APPLY_TIMEOUT_S)
+                await failpoints.reach_async("delete.applied")
+        except NotReady as error:
+            outcomes = [error if isinstance(outcome, DeletionRecord) else outcome for outcome in outcomes]
+        except asyncio.CancelledError:
+            outcomes = [NotReady("the service is shutting down")] * len(batch)
+            raise
+        finally:
+            _resolve(batch, outcomes)
+            self._unapplied.release()
 
     async def delete_expired(self) -> int:
         """Deletes photos whose consent ran out; returns how many."""
@@ -77,7 +187,9 @@ class PhotoDeleter:
             rows = await connection.fetch(
                 "SELECT photo_id FROM photos WHERE expire_time <= now() ORDER BY expire_time LIMIT $1", _EXPIRY_BATCH
             )
-            deletions = await _delete_rows(connection, [row["photo_id"] for row in rows], "expire_photo")
+            request_id = logs.request_id.get()
+            doomed = [Doomed(row["photo_id"], request_id) for row in rows]
+            deletions = await delete_rows(connection, doomed, "expire_photo")
             await failpoints.reach_async("expiry.before_commit")
         await failpoints.reach_async("expiry.committed")
         self._follower.wake()
@@ -94,34 +206,6 @@ class PhotoDeleter:
                 _log.warning("expired photos could not be deleted; trying again", reason=error.reason)
             await asyncio.sleep(interval_s)
 
-    async def list_removals(self, after_deletion_id: int, limit: int) -> list[tuple[int, DeletionRecord]]:
-        """Returns the next originals to remove, oldest first, each with its place in the outbox.
-
-        An original that a photo still uses, because it was added again or is in another gallery, is not to be removed.
-        """
-        async with self._database.reading() as connection:
-            rows = await connection.fetch(
-                "SELECT * FROM deletions d WHERE NOT original_removed "
-                "AND deletion_id > $1 AND NOT EXISTS (SELECT 1 FROM photos p WHERE p.source_store = d.source_store "
-                "AND p.source_key = d.source_key) ORDER BY deletion_id LIMIT $2",
-                after_deletion_id,
-                limit,
-            )
-        return [(row["deletion_id"], deletion_from_row(row)) for row in rows]
-
-    async def confirm_removal(self, photo_id: uuid.UUID) -> None:
-        """Records that a deleted photo's original is gone; raises NotFound for one that was never deleted."""
-        async with self._database.writing() as connection:
-            count = await connection.fetchval("SELECT count(*) FROM deletions WHERE photo_id = $1", photo_id)
-            if not count:
-                raise NotFound("deleted photo")
-            changed = await connection.fetch(
-                "UPDATE deletions SET original_removed = true WHERE photo_id = $1 AND NOT original_removed RETURNING 1",
-                photo_id,
-            )
-            if changed:
-                await change_log.write_audit(connection, "confirm_removal", "", photo_id=photo_id)
-
 
 def _opens(token: str | None, row: Mapping[str, Any] | None) -> bool:
     """Tells whether the token is the row's, in the same time whatever the row."""
@@ -132,30 +216,11 @@ def _opens(token: str | None, row: Mapping[str, Any] | None) -> bool:
     return hmac.compare_digest(given, stored or _NO_HASH) and bool(stored)
 
 
-async def _delete_rows(connection: Any, photo_ids: Sequence[uuid.UUID], action: str) -> list[DeletionRecord]:
-    """Deletes photos that exist, in the caller's turn; returns their deletions in order."""
-    deletions = []
-    for photo_id in photo_ids:
-        faces = await connection.fetch("SELECT face_id FROM faces WHERE photo_id = $1 ORDER BY face_id", photo_id)
-        photo = await connection.fetchrow(
-            "DELETE FROM photos WHERE photo_id = $1 RETURNING gallery_id, source_store, source_key, "
-            "deletion_token_sha256, (SELECT name FROM galleries g WHERE g.gallery_id = photos.gallery_id) AS gallery",
-            photo_id,
-        )
-        face_ids = [face["face_id"] for face in faces]
-        revision = await change_log.write_change(
-            connection, ChangeKind.DELETE_PHOTO, photo["gallery_id"], photo_id=photo_id, face_ids=face_ids
-        )
-        row = await connection.fetchrow(
-            "INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, face_count, revision) "
-            "VALUES ($1, $2, $3, $4, $5, $6) RETURNING *",
-            photo_id,
-            photo["deletion_token_sha256"],
-            photo["source_store"],
-            photo["source_key"],
-            len(face_ids),
-            revision,
-        )
-        await change_log.write_audit(connection, action, photo["gallery"], photo_id=photo_id, revision=revision)
-        deletions.append(deletion_from_row(row))
-    return deletions
+def _resolve(batch: Sequence[_Asked], outcomes: Sequence[Outcome]) -> None:
+    for asked, outcome in zip(batch, outcomes, strict=True):
+        if asked.answer.done():
+            continue
+        if isinstance(outcome, DeletionRecord):
+            asked.answer.set_result(outcome)
+        else:
+            asked.answer.set_exception(outcome)

@@ -6,7 +6,7 @@ an index is what its change log says, whoever wrote it.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from vectorstore.database import Database
 from vectorstore.gallery_view import GalleryView
 from vectorstore.index.choose import MakeIndex
 from vectorstore.metrics import APPLIED_REVISION, DATABASE_REVISION, FACES, TOMBSTONES
+from vectorstore.own_rows import IndexedFaces, OwnRows, merged
 from vectorstore.postgres_errors import is_unavailable
 from vectorstore.projection import Projection
 from vectorstore.rows_sql import INDEXED_FACE_SQL, Row, catalog_face_from_row, gallery_from_row
@@ -45,6 +46,8 @@ class Follower:
         self._progress = asyncio.Condition()
         self._applied_revision = 0
         self._head_revision = 0
+        # What this process has committed and not yet applied.
+        self.own_rows = OwnRows()
         # Held while a batch is applied, and by who needs the projection to stand still at one revision.
         self.standing_still = asyncio.Lock()
 
@@ -168,6 +171,7 @@ class Follower:
                 await self._apply(connection, group)
                 await failpoints.reach_async("follower.between_changes")
             await self._advance(changes[-1].revision)
+        self.own_rows.forget(changes[-1].revision)
         await failpoints.reach_async("follower.applied")
         return len(changes) < len(read) or len(read) == BATCH_CHANGES
 
@@ -191,15 +195,24 @@ class Follower:
         deleted = {
             face_id for change in changes if change.kind is ChangeKind.DELETE_PHOTO for face_id in change.face_ids
         }
-        added = {face_id for change in changes if change.kind is ChangeKind.ADD_PHOTO for face_id in change.face_ids}
+        own: dict[int, list[IndexedFaces]] = defaultdict(list)
+        elsewhere: set[int] = set()
+        for change in changes:
+            if change.kind is ChangeKind.ADD_PHOTO:
+                faces = await self.own_rows.find(change.revision)
+                if faces is not None and faces.is_of(change.gallery_id, change.face_ids):
+                    own[change.gallery_id].append(faces)
+                else:
+                    elsewhere.update(change.face_ids)
         # A face that this batch adds and deletes need not be read; one that a later batch deletes is gone already,
         # which is as well: nobody was told that it can be found here.
-        rows = await connection.fetch(
-            f"{INDEXED_FACE_SQL} WHERE f.face_id = ANY($1::bigint[]) ORDER BY f.face_id", sorted(added - deleted)
-        )
         rows_by_gallery: dict[int, list[Row]] = defaultdict(list)
-        for row in rows:
-            rows_by_gallery[row["gallery_id"]].append(row)
+        if elsewhere - deleted:
+            for row in await connection.fetch(
+                f"{INDEXED_FACE_SQL} WHERE f.face_id = ANY($1::bigint[]) ORDER BY f.face_id",
+                sorted(elsewhere - deleted),
+            ):
+                rows_by_gallery[row["gallery_id"]].append(row)
         for gallery_id in {change.gallery_id for change in changes}:
             view = self._projection.find(gallery_id)
             if view is not None:
@@ -209,7 +222,9 @@ class Follower:
                     if change.gallery_id == gallery_id and change.kind is ChangeKind.DELETE_PHOTO
                     for face_id in change.face_ids
                 )
-                await asyncio.to_thread(_apply_to_view, view, rows_by_gallery[gallery_id], gone)
+                await asyncio.to_thread(
+                    _apply_to_view, view, own[gallery_id], rows_by_gallery[gallery_id], deleted, gone
+                )
 
     async def _advance(self, revision: int) -> None:
         self._applied_revision = max(self._applied_revision, revision)
@@ -255,12 +270,15 @@ def _add_rows(view: GalleryView, rows: Sequence[Row]) -> None:
     view.add([catalog_face_from_row(row) for row in rows], vectors)
 
 
-def _apply_to_view(view: GalleryView, rows: Sequence[Row], gone: Sequence[int]) -> None:
+def _apply_to_view(
+    view: GalleryView, own: Sequence[IndexedFaces], rows: Sequence[Row], deleted: Collection[int], gone: Sequence[int]
+) -> None:
     if gone:
         view.remove(np.array(gone, dtype=np.int64))
-    # A batch that failed halfway is read again; what it added then lies at or below the last id.
-    fresh = [row for row in rows if row["face_id"] > view.last_face_id]
-    if fresh:
-        _add_rows(view, fresh)
+    read = [IndexedFaces.from_rows(view.gallery.gallery_id, rows)] if rows else []
+    # A batch that failed halfway is applied again; what it added then lies at or below the last id.
+    new = merged([*own, *read], above=view.last_face_id, without=deleted)
+    if new is not None:
+        view.add(new.faces, new.vectors)
     failpoints.reach("compaction.begun")
     view.compact()

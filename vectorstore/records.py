@@ -1,7 +1,8 @@
 """What the vector store keeps, as plain values; protobuf messages are turned into these at the boundary."""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from runtime.vectors import Vector
@@ -69,6 +70,28 @@ class PhotoRecord:
     create_time: datetime | None = None
     revision: int = 0
 
+    def stored(self, as_stored: "StoredPhoto") -> "PhotoRecord":
+        """Returns this photo as it was stored: with what the store gave it, and without embeddings."""
+        faces = tuple(
+            replace(face, face_id=face_id, embedding=None)
+            for face, face_id in zip(self.faces, as_stored.face_ids, strict=True)
+        )
+        return replace(self, faces=faces, create_time=as_stored.create_time, revision=as_stored.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """What the store gave a photo that it keeps: face_ids in the order of the photo's faces.
+
+    photo: the photo as stored, without embeddings; None where nobody asked for it.
+    """
+
+    photo_id: uuid.UUID
+    revision: int
+    create_time: datetime | None
+    face_ids: Sequence[int]
+    photo: PhotoRecord | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -111,3 +134,5 @@ class DeletionRecord:
     revision: int
     original_removed: bool
     delete_time: datetime
+    # Names the deletion: an id that was deleted may be added anew and deleted again.
+    deletion_id: int

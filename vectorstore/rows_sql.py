@@ -1,10 +1,10 @@
 """Rows of PostgreSQL as plain values, and back: the only place that knows the columns of photos and faces."""
 
-import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from vectorstore.catalog import CatalogFace
+from vectorstore.catalog import CatalogFace, to_microseconds
 from vectorstore.records import (
     Calibration,
     Consent,
@@ -58,24 +58,23 @@ SHOWN_FACES_SQL: Final = """
 # What an index needs of a face.
 INDEXED_FACE_SQL: Final = """
     SELECT f.face_id, f.photo_id, f.gallery_id, f.box, f.embedding, p.collection, p.source_store, p.source_key,
-           CASE WHEN f.person <> '' THEN f.person ELSE p.person END AS person
+           p.create_time, CASE WHEN f.person <> '' THEN f.person ELSE p.person END AS person
     FROM faces f JOIN photos p USING (photo_id)
 """
 
 Row = Mapping[str, Any]
 
 
-def photo_row(photo: PhotoRecord, gallery_id: int) -> tuple[Any, ...]:
-    """Returns the row of a photo that has its revision and its times."""
+def photo_row(photo: PhotoRecord, gallery_id: int, revision: int, create_time: datetime) -> tuple[Any, ...]:
+    """Returns the row of a photo that is added by this revision."""
     consent = photo.consent
     expire_time = None
     if consent is not None and consent.time_to_live is not None:
-        since = consent.grant_time or photo.create_time
-        expire_time = since + consent.time_to_live if since is not None else None
+        expire_time = (consent.grant_time or create_time) + consent.time_to_live
     return (
         photo.photo_id,
         gallery_id,
-        photo.revision,
+        revision,
         photo.source.store,
         photo.source.key,
         photo.sha256,
@@ -90,25 +89,7 @@ def photo_row(photo: PhotoRecord, gallery_id: int) -> tuple[Any, ...]:
         consent.time_to_live if consent else None,
         expire_time,
         photo.deletion_token_sha256,
-        photo.create_time,
-    )
-
-
-def face_row(face: FaceRecord, photo_id: uuid.UUID, gallery_id: int) -> tuple[Any, ...]:
-    """Returns the row of a face that has its id and its embedding."""
-    return (
-        face.face_id,
-        photo_id,
-        gallery_id,
-        face.index,
-        face.box,
-        face.landmarks,
-        face.detection_score,
-        face.quality.measures if face.quality else None,
-        face.quality.issues if face.quality else None,
-        face.primary,
-        face.person,
-        face.embedding,
+        create_time,
     )
 
 
@@ -160,6 +141,7 @@ def catalog_face_from_row(row: Row) -> CatalogFace:
         person=row["person"],
         collection=row["collection"],
         source=Source(row["source_store"], row["source_key"]),
+        create_time_us=to_microseconds(row["create_time"]),
     )
 
 
@@ -191,4 +173,5 @@ def deletion_from_row(row: Row) -> DeletionRecord:
         revision=row["revision"],
         original_removed=row["original_removed"],
         delete_time=row["delete_time"],
+        deletion_id=row["deletion_id"],
     )

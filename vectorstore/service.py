@@ -20,6 +20,7 @@ from vectorstore.lag import LagWatch
 from vectorstore.postgres_errors import is_unavailable
 from vectorstore.prepare import prepare_database
 from vectorstore.projection import Projection
+from vectorstore.removals import Removals
 from vectorstore.searching import Searcher
 from vectorstore.servicer import VectorStoreServicer
 from vectorstore.settings import VectorStoreSettings
@@ -53,6 +54,7 @@ class VectorStore:
             searcher=self._searcher,
             adder=self._adder,
             deleter=self._deleter,
+            removals=Removals(self._database),
             galleries=Galleries(self._database, self._follower),
             snapshots=self._snapshots,
         )
@@ -81,6 +83,7 @@ class VectorStore:
         lag = LagWatch(self._database, self._follower, context.readiness)
         context.tasks.spawn(lag.watch(), "lag watch")
         context.tasks.spawn(self._adder.run(), "photo adder")
+        context.tasks.spawn(self._deleter.run(), "photo deleter")
         context.tasks.spawn(self._deleter.expire(self._settings.expiry_interval_s), "consent expiry")
 
     async def stop(self) -> None:

@@ -1,27 +1,27 @@
 """twin.vectorstore.v1.VectorStoreService: reads requests, calls the parts, fills responses."""
 
 import asyncio
+import contextlib
+import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2_grpc as pb_grpc
 
-from runtime import failpoints
 from runtime.channels import time_left_s
 from runtime.errors import InvalidField
-from runtime.interceptor import status_of
 from runtime.names import check_gallery_name, parse_photo_id
 from vectorstore import convert, requests
+from vectorstore.add_stream import AddStream
 from vectorstore.adding import PhotoAdder
 from vectorstore.deleting import PhotoDeleter
 from vectorstore.follower import Follower
 from vectorstore.galleries import Galleries
 from vectorstore.paging import check_page_size, make_page_token, read_page_number, read_page_token
 from vectorstore.projection import Projection
-from vectorstore.records import PhotoRecord
+from vectorstore.removals import Removals
 from vectorstore.searching import Searcher
 from vectorstore.snapshots import Snapshots
 
@@ -31,8 +31,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 SEARCH_TIMEOUT_S: Final = 30.0
 # The answer that a revision is not here yet must still arrive before the caller's own deadline.
 _ANSWER_MARGIN_S: Final = 0.1
-# Photos of one stream that wait for their answers.
-_STREAM_WINDOW: Final = 512
 
 
 class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
@@ -46,6 +44,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         searcher: Searcher,
         adder: PhotoAdder,
         deleter: PhotoDeleter,
+        removals: Removals,
         galleries: Galleries,
         snapshots: Snapshots,
     ) -> None:
@@ -54,6 +53,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         self._searcher = searcher
         self._adder = adder
         self._deleter = deleter
+        self._removals = removals
         self._galleries = galleries
         self._snapshots = snapshots
 
@@ -80,67 +80,41 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         self, request_iterator: AsyncIterator[pb.AddPhotosRequest], context: Context
     ) -> AsyncIterator[pb.AddPhotosResponse]:
         """See the contract. Answers come in the order of the requests."""
-        pending: asyncio.Queue[_Begun | None] = asyncio.Queue(_STREAM_WINDOW)
-        reader = asyncio.create_task(self._read_photos(request_iterator, pending))
-        try:
-            while (begun := await pending.get()) is not None:
-                answer = await _added(begun)
-                await failpoints.reach_async("add.before_answer")
+        stream = AddStream(self._adder, self._projection)
+        async with contextlib.aclosing(stream.answers(request_iterator)) as answers:
+            async for answer in answers:
                 yield answer
-            await reader
-        finally:
-            reader.cancel()
-            while not pending.empty():
-                left = pending.get_nowait()
-                if left is not None:
-                    left.abandon()
-
-    async def _read_photos(
-        self, photos: AsyncIterator[pb.AddPhotosRequest], pending: "asyncio.Queue[_Begun | None]"
-    ) -> None:
-        try:
-            async for request in photos:
-                begun = _Begun(request.photo.photo_id, await self._begin_add(request))
-                try:
-                    await pending.put(begun)
-                except asyncio.CancelledError:
-                    begun.abandon()
-                    raise
-        finally:
-            await pending.put(None)
-
-    async def _begin_add(self, request: pb.AddPhotosRequest) -> "asyncio.Future[PhotoRecord] | Exception":
-        try:
-            gallery = self._projection.get(check_gallery_name(request.gallery)).gallery
-            return await self._adder.submit(requests.photo_from_wire(request.photo, gallery), gallery)
-        except Exception as error:
-            return error
 
     async def DeletePhoto(self, request: pb.DeletePhotoRequest, context: Context) -> pb.DeletePhotoResponse:  # noqa: N802
         """See the contract."""
         photo_id = parse_photo_id(request.photo_id)
         deletion = await self._deleter.delete(photo_id, request.deletion_token or None)
-        return pb.DeletePhotoResponse(
-            source=convert.source_to_wire(deletion.source),
-            face_count=deletion.face_count,
-            revision=deletion.revision,
-            original_removed=deletion.original_removed,
-        )
+        return convert.deletion_to_wire(deletion)
+
+    async def DeletePhotos(self, request: pb.DeletePhotosRequest, context: Context) -> pb.DeletePhotosResponse:  # noqa: N802
+        """See the contract."""
+        photo_ids = requests.photo_ids_from_wire(request)
+        named = [photo_id for photo_id in photo_ids if isinstance(photo_id, uuid.UUID)]
+        deleted = dict(zip(named, await self._deleter.delete_many(named), strict=True))
+        outcomes = [deleted[photo_id] if isinstance(photo_id, uuid.UUID) else photo_id for photo_id in photo_ids]
+        return pb.DeletePhotosResponse(results=map(convert.deleted_to_wire, request.photo_ids, outcomes))
 
     async def ListRemovals(self, request: pb.ListRemovalsRequest, context: Context) -> pb.ListRemovalsResponse:  # noqa: N802
         """See the contract."""
         size = check_page_size(request.page_size)
         place = read_page_number(request.page_token, "removals")
         # One more than asked tells whether there is a next page.
-        removals = await self._deleter.list_removals(place, size + 1)
-        token = make_page_token("removals", str(removals[size - 1][0])) if len(removals) > size else ""
+        removals = await self._removals.list_removals(place, size + 1)
+        token = make_page_token("removals", str(removals[size - 1].deletion_id)) if len(removals) > size else ""
         return pb.ListRemovalsResponse(
-            removals=[convert.removal_to_wire(deletion) for _, deletion in removals[:size]], next_page_token=token
+            removals=[convert.removal_to_wire(deletion) for deletion in removals[:size]], next_page_token=token
         )
 
     async def ConfirmRemoval(self, request: pb.ConfirmRemovalRequest, context: Context) -> pb.ConfirmRemovalResponse:  # noqa: N802
         """See the contract."""
-        await self._deleter.confirm_removal(parse_photo_id(request.photo_id))
+        if request.deletion_id < 0:
+            raise InvalidField("deletion_id", "is not negative")
+        await self._removals.confirm_removal(parse_photo_id(request.photo_id), request.deletion_id)
         return pb.ConfirmRemovalResponse()
 
     async def GetPhoto(self, request: pb.GetPhotoRequest, context: Context) -> pb.GetPhotoResponse:  # noqa: N802
@@ -212,26 +186,3 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         """See the contract."""
         written = await self._snapshots.create()
         return pb.CreateSnapshotResponse(revision=written.revision, size_bytes=written.size_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    photo_id: str
-    outcome: "asyncio.Future[PhotoRecord] | Exception"
-
-    def abandon(self) -> None:
-        """Nobody waits for the answer any more: a photo that is still queued is not added."""
-        if isinstance(self.outcome, asyncio.Future):
-            self.outcome.cancel()
-
-
-async def _added(begun: _Begun) -> pb.AddPhotosResponse:
-    try:
-        if isinstance(begun.outcome, Exception):
-            raise begun.outcome
-        photo = await begun.outcome
-    except Exception as error:
-        return pb.AddPhotosResponse(photo_id=begun.photo_id, error=status_of(error))
-    return pb.AddPhotosResponse(
-        photo_id=str(photo.photo_id), photo=convert.photo_to_wire(photo), revision=photo.revision
-    )

@@ -1,6 +1,8 @@
 """The way to PostgreSQL: what its failures mean, and that nobody waits for a server that is gone."""
 
 import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -12,8 +14,9 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from runtime.errors import DependencyUnavailable, StorageFull
 from tests.vectorstore.conftest import StartStore, Store
 from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, photo, random_unit, take_apart
+from vectorstore.add_stream import AddStream
 from vectorstore.postgres_errors import DatabaseBug, is_unavailable, mapped_errors
-from vectorstore.servicer import VectorStoreServicer
+from vectorstore.records import CAUTIOUS_CALIBRATION, GalleryRecord
 
 Rng = np.random.Generator
 CODE = grpc.StatusCode
@@ -109,30 +112,28 @@ async def test_a_photo_that_is_not_searchable_yet_leaves_the_other_answers_as_th
     assert again.photo.photo_id == new.photo_id
 
 
-async def test_a_stream_that_is_cancelled_waits_for_none_of_its_photos(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("vectorstore.servicer._STREAM_WINDOW", 1)
+async def test_a_stream_that_is_cancelled_waits_for_none_of_its_photos() -> None:
     waiting: list[asyncio.Future[Any]] = []
 
-    async def begin(*_: Any) -> Any:
-        waiting.append(asyncio.get_running_loop().create_future())
-        return waiting[-1]
+    class Adder:
+        async def submit(self, photos: Any, gallery: Any, *, wants_photos: bool) -> Any:
+            waiting.append(asyncio.get_running_loop().create_future())
+            return waiting[-1]
+
+    vector = random_unit(np.random.default_rng(1))
 
     async def requests() -> Any:
         for _ in range(5):
-            yield pb.AddPhotosRequest()
+            yield pb.AddPhotosRequest(photo=photo(vector))
 
-    parts: Any = dict.fromkeys(
-        ("projection", "follower", "searcher", "adder", "deleter", "galleries", "snapshots"), None
-    )
-    servicer = VectorStoreServicer(**parts)
-    monkeypatch.setattr(servicer, "_begin_add", begin)
-    answers: Any = servicer.AddPhotos(requests(), parts)
+    gallery = GalleryRecord(1, "default", MODEL, DIMENSION, CAUTIOUS_CALIBRATION, datetime.now(UTC))
+    projection: Any = SimpleNamespace(get=lambda _: SimpleNamespace(gallery=gallery))
+    adder: Any = Adder()
+    answers = AddStream(adder, projection, window_photos=2).answers(requests())
     answering = asyncio.ensure_future(answers.__anext__())
     await asyncio.sleep(0.05)
-    # One is awaited, one is in the window, and one stands before it.
-    assert len(waiting) == 3
+    # One is awaited, and one is in the window beside it.
+    assert len(waiting) == 2
     answering.cancel()
     await asyncio.wait({answering})
     await asyncio.sleep(0.05)

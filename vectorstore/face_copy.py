@@ -1,0 +1,145 @@
+"""Faces in the binary form of COPY, made of whole columns: an object for each value would cost more than the rest.
+
+Faces of one shape (the same parts present, as many quality issues, a person's name of the same length) have rows of
+equal length, which are one structured array; nearly always that is all faces of a batch.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vectorstore.index.base import Ids, Vectors
+from vectorstore.records import FaceRecord
+
+# https://www.postgresql.org/docs/18/sql-copy.html, "Binary Format": signature, flags, length of an extension.
+_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_TRAILER: Final = b"\xff\xff"
+_FLOAT4_OID: Final = 700
+_INT2_OID: Final = 21
+# rows_sql.FACE_COLUMNS, in this order.
+_COLUMN_COUNT: Final = 12
+_NULL: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRows:
+    """Faces that are to be written: ids (n,), 16 bytes of each photo's UUID, embeddings (n, dimension) float32."""
+
+    gallery_id: int
+    ids: Ids
+    photo_ids: Sequence[bytes]
+    faces: Sequence[FaceRecord]
+    vectors: Vectors
+
+
+def copy_content(batches: Sequence[FaceRows]) -> Iterator[bytes]:
+    """Yields what COPY faces (FACE_COLUMNS) FROM STDIN (FORMAT binary) reads, piece by piece."""
+    yield _HEADER
+    for rows in batches:
+        by_shape: dict[_Shape, list[int]] = defaultdict(list)
+        dimension = rows.vectors.shape[1]
+        for position, face in enumerate(rows.faces):
+            by_shape[_shape_of(face, dimension)].append(position)
+        for shape, positions in by_shape.items():
+            yield _block(shape, rows, positions).tobytes()
+    yield _TRAILER
+
+
+# (box there, landmarks there, quality there, quality issues, bytes of the person's name, dimension)
+_Shape = tuple[bool, bool, bool, int, int, int]
+
+
+def _shape_of(face: FaceRecord, dimension: int) -> _Shape:
+    quality, person = face.quality, face.person
+    return (
+        face.box is not None,
+        face.landmarks is not None,
+        quality is not None,
+        0 if quality is None else len(quality.issues),
+        len(person.encode()) if person else 0,
+        dimension,
+    )
+
+
+def _block(shape: _Shape, rows: FaceRows, positions: Sequence[int]) -> npt.NDArray[Any]:
+    has_box, has_landmarks, has_quality, issue_count, person_size, _ = shape
+    faces = [rows.faces[position] for position in positions]
+    block = np.full(len(faces), _empty_row(shape))
+    block["face_id"] = rows.ids[positions]
+    ids = b"".join([rows.photo_ids[position] for position in positions])
+    block["photo_id"] = np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)
+    block["gallery_id"] = rows.gallery_id
+    block["face_index"] = [face.index for face in faces]
+    block["detection_score"] = [face.detection_score for face in faces]
+    block["is_primary"] = [face.primary for face in faces]
+    if has_box:
+        block["box"]["value"] = [face.box for face in faces]
+    if has_landmarks:
+        block["landmarks"]["value"] = [face.landmarks for face in faces]
+    if has_quality:
+        qualities = [face.quality for face in faces if face.quality is not None]
+        block["quality"]["value"] = [quality.measures for quality in qualities]
+        if issue_count:
+            block["quality_issues"]["value"] = [quality.issues for quality in qualities]
+    if person_size:
+        block["person"] = [face.person.encode() for face in faces]
+    whole = len(faces) == len(rows.faces)
+    block["embedding"] = rows.vectors if whole else rows.vectors[positions]
+    return block
+
+
+@lru_cache(maxsize=256)
+def _empty_row(shape: _Shape) -> Any:
+    """Returns a row of the shape with every length in place and every value 0."""
+    has_box, has_landmarks, has_quality, issue_count, person_size, dimension = shape
+    fields: list[Any] = [("column_count", ">i2")]
+    constants: list[tuple[str, Any]] = [("column_count", _COLUMN_COUNT)]
+
+    def scalar(name: str, kind: Any, size: int) -> None:
+        fields.append((f"{name}_size", ">i4"))
+        constants.append((f"{name}_size", size))
+        if size > 0:
+            fields.append((name, kind))
+
+    def array(name: str, count: int | None, oid: int, kind: str) -> None:
+        """An array has: dimensions, flags, element type; length and lower bound; each element with its own size."""
+        item_size = np.dtype(kind).itemsize
+        if count is None:
+            scalar(name, None, _NULL)
+            return
+        header = [0, 0, oid] if count == 0 else [1, 0, oid, count, 1]
+        fields.append((f"{name}_size", ">i4"))
+        constants.append((f"{name}_size", 4 * len(header) + count * (4 + item_size)))
+        fields.append((f"{name}_header", ">i4", (len(header),)))
+        constants.append((f"{name}_header", header))
+        if count:
+            fields.append((name, [("size", ">i4"), ("value", kind)], (count,)))
+            constants.append((name, (item_size, 0)))
+
+    scalar("face_id", ">i8", 8)
+    scalar("photo_id", (np.uint8, (16,)), 16)
+    scalar("gallery_id", ">i8", 8)
+    scalar("face_index", ">i4", 4)
+    array("box", 4 if has_box else None, _FLOAT4_OID, ">f4")
+    array("landmarks", 10 if has_landmarks else None, _FLOAT4_OID, ">f4")
+    scalar("detection_score", ">f4", 4)
+    array("quality", 6 if has_quality else None, _FLOAT4_OID, ">f4")
+    array("quality_issues", issue_count if has_quality else None, _INT2_OID, ">i2")
+    scalar("is_primary", np.bool_, 1)
+    scalar("person", f"S{person_size}", person_size)
+    # pgvector's own: the dimension and 0 as 16 bits, then the values.
+    fields += [("embedding_size", ">i4"), ("dimension", ">i2", (2,)), ("embedding", ">f4", (dimension,))]
+    constants += [("embedding_size", 4 + 4 * dimension), ("dimension", (dimension, 0))]
+
+    row = np.zeros((), dtype=fields)
+    for name, value in constants:
+        if row.dtype[name].subdtype is not None and isinstance(value, tuple) and row.dtype[name].base.names:
+            row[name]["size"] = value[0]
+        else:
+            row[name] = value
+    return row

@@ -57,7 +57,7 @@ class CpuState:
         ids, saved = arrays["ids"], arrays["vectors"]
         if ids.dtype != np.int64 or saved.dtype != np.float32 or saved.shape != (len(ids), dimension):
             raise ValueError(f"the vectors are {saved.dtype} {saved.shape}, not float32 ({len(ids)}, {dimension})")
-        compressed = "centroids" in arrays
+        compressed = arrays.keys() != {"ids", "vectors"}
         state = cls.empty(dimension, mapped if compressed else InMemory())
         state.rows.append(ids)
         if not compressed:

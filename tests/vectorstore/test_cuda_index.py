@@ -34,6 +34,12 @@ def device(request: pytest.FixtureRequest) -> Iterator[CudaDevice]:
     fake.owner.stop()
 
 
+@pytest.fixture(autouse=True)
+def device_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Galleries as small as the tests' would otherwise be compared on the host."""
+    monkeypatch.setattr(cuda_index, "_GATHER_ROWS", 0)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)

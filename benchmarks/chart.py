@@ -14,13 +14,15 @@ from xml.sax.saxutils import escape
 
 # A panel for each gallery, side by side, and the legend below.
 _PANEL_WIDTH: Final = 440
-_PANEL_HEIGHT: Final = 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 16, 62, 46
+_PANEL_HEIGHT: Final = 340
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 32, 62, 46
 _LEGEND_ROW: Final = 22
 _LEGEND_COLUMNS: Final = 3
 # Recall below this is no search of faces; what lies lower is left out.
 _LEAST_RECALL: Final = 0.70
-_RECALL_TICKS: Final = (0.70, 0.80, 0.90, 0.95, 0.99, 1.00)
+# The axis is logarithmic in what is missed, and ends here: nothing at all missed is drawn at its end.
+_LEAST_MISSED: Final = 0.0005
+_RECALL_TICKS: Final = (0.70, 0.80, 0.90, 0.95, 0.99, 0.999, 1.0)
 _GOOD_RECALL: Final = 0.99
 _CALLERS: Final = "64"
 # Okabe and Ito's colours, told apart by nearly everybody; those too pale for white or too dark for black are changed.
@@ -106,15 +108,14 @@ def _panel(panel: Panel, left: float, decades: tuple[int, int], looks: Mapping[s
         return x0 + (x1 - x0) * (math.log10(rate) - decades[0]) / (decades[1] - decades[0])
 
     def up(recall: float) -> float:
-        return y0 - (y0 - y1) * (recall - _LEAST_RECALL) / (1 - _LEAST_RECALL)
+        missed = max(1 - recall, _LEAST_MISSED)
+        return y0 - (y0 - y1) * math.log(missed / (1 - _LEAST_RECALL)) / math.log(_LEAST_MISSED / (1 - _LEAST_RECALL))
 
     yield f'<text class="panel" x="{x0}" y="{_TOP - 12}">{escape(panel.title)}</text>'
     for tick in _RECALL_TICKS:
         look = "good" if tick == _GOOD_RECALL else "grid"
         yield f'<line class="{look}" x1="{x0}" x2="{x1}" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>'
-        # 0.99 and 1 lie close together: the one is written below its line, the other above.
-        lower = {0.99: 11, 1.00: -1}.get(tick, 4)
-        yield f'<text x="{x0 - 8}" y="{up(tick) + lower:.1f}" text-anchor="end">{tick:.2f}</text>'
+        yield f'<text x="{x0 - 8}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>'
     for decade in range(decades[0], decades[1] + 1):
         x = across(10.0**decade)
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{y0}" y2="{y1}"/>'
@@ -126,16 +127,18 @@ def _panel(panel: Panel, left: float, decades: tuple[int, int], looks: Mapping[s
         if len(places) > 1:
             drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             yield f'<polyline class="line" stroke="{colour}" points="{drawn}"/>'
-        yield from (_mark(x, y, colour, shape) for x, y in places)
+        yield from (_mark(x, y, colour, shape, 5 if len(places) > 1 else 7) for x, y in places)
 
 
-def _mark(x: float, y: float, colour: str, shape: int) -> str:
+def _mark(x: float, y: float, colour: str, shape: int, size: float = 5) -> str:
     if shape == 0:
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>'
-    if shape == 1:
-        return f'<rect x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9" fill="{colour}"/>'
-    corners = [(0, -6), (5.5, 4.5), (-5.5, 4.5)] if shape == 2 else [(0, -6), (6, 0), (0, 6), (-6, 0)]
-    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" fill="{colour}"/>'
+    corners = {
+        1: [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+        2: [(0, -1.2), (1.1, 0.9), (-1.1, 0.9)],
+        3: [(0, -1.2), (1.2, 0), (0, 1.2), (-1.2, 0)],
+    }[shape]
+    points = " ".join(f"{x + size * dx:.1f},{y + size * dy:.1f}" for dx, dy in corners)
     return f'<polygon points="{points}" fill="{colour}"/>'
 
 

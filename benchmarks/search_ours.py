@@ -15,7 +15,9 @@ from vectorstore.records import CAUTIOUS_CALIBRATION, GalleryRecord
 
 # Added in one call, as the follower does.
 _PIECE: Final = 8192
-_GALLERY: Final = GalleryRecord(1, "default", "bench", DIMENSION, CAUTIOUS_CALIBRATION, datetime(2026, 1, 1, tzinfo=UTC))
+_GALLERY: Final = GalleryRecord(
+    1, "default", "bench", DIMENSION, CAUTIOUS_CALIBRATION, create_time=datetime(2026, 1, 1, tzinfo=UTC)
+)
 
 
 class Ours(InProcess):

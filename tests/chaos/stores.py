@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 from twin.vectorstore.v1 import vectorstore_pb2_grpc as pb_grpc
 
-from tests.vectorstore.processes import StoreProcess
+from tests.vectorstore.processes import StoreProcess, process_is_there
 from vectorstore.embedded import EmbeddedPostgres
 
 START_TIMEOUT_S = 60.0
@@ -71,6 +71,10 @@ class PostgresServer:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        # A process that is about to die still looks alive to whoever would start it again.
+        async with asyncio.timeout(10):
+            while any(process_is_there(process.pid) for process in processes):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         await self._server._run_with_patience()
 
     @contextlib.contextmanager
@@ -98,6 +102,18 @@ async def postgres_server() -> AsyncIterator[PostgresServer]:
             yield server
         finally:
             await server.stop()
+
+
+@contextlib.contextmanager
+def lasting_postgres_server() -> Iterator[PostgresServer]:
+    """Lends one to tests that each have an event loop of their own."""
+    with tempfile.TemporaryDirectory(prefix="twin-chaos-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder))
+        asyncio.run(server.start())
+        try:
+            yield server
+        finally:
+            asyncio.run(server.stop())
 
 
 class Died(Exception):
@@ -132,7 +148,7 @@ class RunningStore:
         async with asyncio.timeout(START_TIMEOUT_S):
             while True:
                 if not self.is_running:
-                    raise Died(f"exit code {self.process.process.returncode}")
+                    raise Died(self.process.log.read_text()[-2000:])
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     if await self.is_serving() is serving:
                         return

@@ -262,7 +262,8 @@ async def work(stub: Any, known: Known, seed: Sequence[int], goes_on: Callable[[
         while goes_on():
             # More adds than deletes until there are many, then the other way round.
             if rng.random() < (0.5 if len(known.present) < 200 else 0.1):
-                await caller.add()
+                if not await caller.add():
+                    await asyncio.sleep(0.02)
             else:
                 await others[rng.choice(len(others), p=weights / weights.sum())]()
 

@@ -9,6 +9,8 @@ from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.interceptor import status_of
+from vectorstore.index.base import IndexFacts
+from vectorstore.orders import FoundMatch, FoundResult
 from vectorstore.records import (
     DeletionRecord,
     FaceRecord,
@@ -17,7 +19,6 @@ from vectorstore.records import (
     Source,
     StoredPhoto,
 )
-from vectorstore.search import FoundMatch, FoundResult
 
 
 def time_to_wire(time: datetime) -> Timestamp:
@@ -58,12 +59,9 @@ def photo_to_wire(photo: PhotoRecord) -> pb.Photo:
     return message
 
 
-def stored_to_wire(stored: StoredPhoto) -> pb.StoredPhoto:
-    """Returns what the store gave a photo."""
-    message = pb.StoredPhoto(revision=stored.revision, face_ids=stored.face_ids)
-    if stored.create_time is not None:
-        message.create_time.FromDatetime(stored.create_time)
-    return message
+def stored_to_wire(stored: StoredPhoto, create_time: Timestamp | None) -> pb.StoredPhoto:
+    """Returns what the store gave a photo; create_time is the photo's, made once for all that share it."""
+    return pb.StoredPhoto(revision=stored.revision, create_time=create_time, face_ids=stored.face_ids)
 
 
 def _face_to_wire(face: FaceRecord) -> pb.StoredFace:
@@ -169,4 +167,20 @@ def _result_to_wire(result: FoundResult) -> pb.SearchResult:
     return pb.SearchResult(
         matches=[match_to_wire(match) for match in result.matches],
         yourself=[match_to_wire(match) for match in result.yourself],
+    )
+
+
+def index_stats(gallery: str, facts: IndexFacts, catalog_bytes: int) -> pb.IndexStats:
+    """Returns what is told of one gallery's index."""
+    return pb.IndexStats(
+        gallery=gallery,
+        face_count=facts.face_count,
+        kind=facts.kind,
+        memory_bytes=facts.memory_bytes,
+        tombstone_count=facts.tombstone_count,
+        mapped_bytes=facts.mapped_bytes,
+        catalog_bytes=catalog_bytes,
+        rerank_count=facts.rerank_count,
+        recall_seen=facts.recall_seen,
+        recall_unseen=facts.recall_unseen,
     )

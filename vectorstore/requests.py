@@ -1,20 +1,22 @@
 """Requests off the wire: checked, and turned into plain values; the photos that are to be added are in ``incoming``."""
 
 import uuid
+from datetime import UTC, datetime
 
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.errors import InvalidField, ModelMismatch
 from runtime.names import parse_photo_id
 from runtime.vectors import Vector, decode_vector
+from vectorstore.filters import FaceFilter
 from vectorstore.incoming import check_finite, check_text
+from vectorstore.orders import Mode, SearchOrder
 from vectorstore.records import CAUTIOUS_CALIBRATION, Calibration, GalleryRecord
-from vectorstore.search import Mode, SearchOrder
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 10
 MAX_QUERIES = 1000
-MAX_COLLECTIONS = 1000
+MAX_NAMES = 1000
 MAX_DELETIONS = 1000
 _MODES = {
     pb.MATCH_MODE_UNSPECIFIED: Mode.LOOKALIKE,
@@ -80,14 +82,33 @@ def order_from_wire(request: pb.SearchRequest) -> SearchOrder:
         min_similarity = request.min_similarity
         if not -1 <= min_similarity <= 1:  # NaN too
             raise InvalidField("min_similarity", "is a cosine, -1 to 1")
-    if len(request.collections) > MAX_COLLECTIONS:
-        raise InvalidField("collections", f"at most {MAX_COLLECTIONS} are named")
     return SearchOrder(
         limit=request.limit or DEFAULT_LIMIT,
         mode=_MODES[request.mode],
         min_similarity=min_similarity,
-        collections=tuple(request.collections),
+        faces=_filter_from_wire(request),
+        exact=request.accuracy == pb.ACCURACY_EXACT,
     )
+
+
+def _filter_from_wire(request: pb.SearchRequest) -> FaceFilter:
+    for field, names in (("collections", request.collections), ("persons", request.persons)):
+        if len(names) > MAX_NAMES:
+            raise InvalidField(field, f"at most {MAX_NAMES} are named")
+    times = [_time_from_wire(request, field) for field in ("added_after", "added_before")]
+    return FaceFilter(tuple(request.collections), tuple(request.persons), *times)
+
+
+def _time_from_wire(request: pb.SearchRequest, field: str) -> datetime | None:
+    if not request.HasField(field):  # type: ignore[arg-type]  # One of two names, which mypy does not see.
+        return None
+    try:
+        stamp = getattr(request, field)
+        stamp.ToJsonString()  # Checks seconds and nanos, which the conversion does not.
+        time: datetime = stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidField(field, "is no time") from error
+    return time
 
 
 def targets_from_wire(request: pb.SearchRequest, gallery: GalleryRecord) -> list[Vector | int]:

@@ -1,14 +1,16 @@
 """What a cosine means: a percentage for people, and the share of the gallery that is less alike."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from runtime.vectors import Vector
 from vectorstore.records import Calibration
 
-# Cosines of one pair from a matrix product and from a row-by-row scan differ in the last bits.
+# Cosines of one pair that were computed in two ways differ in the last bits; from 16-bit values, by this much.
 _SAME_COSINE = 1e-6
+_SAME_SAMPLED_COSINE = 5e-5
 
 
 def clip_cosine(cosine: float) -> float:
@@ -23,9 +25,29 @@ def percent_of(cosine: float, calibration: Calibration) -> float:
     return 100.0 / (1.0 + math.exp(min(exponent, 700.0)))
 
 
-def percentile_of(cosine: float, sorted_sample_cosines: Vector) -> float:
-    """Returns the share, 0 to 1, of the sample that is less alike than the cosine."""
-    if not len(sorted_sample_cosines):
-        return 0.0
-    below = np.searchsorted(sorted_sample_cosines, np.float32(cosine - _SAME_COSINE), side="left")
-    return float(below) / len(sorted_sample_cosines)
+class Percentiles:
+    """The share of the gallery that is less alike to one query than a cosine is.
+
+    Counted exactly for whatever is among the neighbours that a search of the whole gallery has found; for the others,
+    which a confined search may bring, in a sample, whose cosines are computed when the first is asked for.
+    """
+
+    def __init__(self, nearest_cosines: Vector, face_count: int, sample_cosines: Callable[[], Vector]) -> None:
+        """nearest_cosines: of the whole gallery, descending; none when the search was confined."""
+        self._nearest = nearest_cosines
+        self._face_count = face_count
+        self._sample_cosines = sample_cosines
+        self._sample: Vector | None = None
+
+    def of(self, cosine: float) -> float:
+        """Returns the share, 0 to 1."""
+        near = self._nearest
+        if len(near) and (cosine >= near[-1] or len(near) >= self._face_count):
+            as_alike = int(np.searchsorted(-near, np.float32(_SAME_COSINE - cosine), side="right"))
+            return max(0.0, 1.0 - as_alike / max(1, self._face_count))
+        if self._sample is None:
+            self._sample = self._sample_cosines()
+        if not len(self._sample):
+            return 0.0
+        below = np.searchsorted(self._sample, np.float32(cosine - _SAME_SAMPLED_COSINE), side="left")
+        return float(below) / len(self._sample)

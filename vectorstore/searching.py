@@ -1,21 +1,33 @@
-"""Where searches run: a few threads with a bounded queue before them, off the event loop."""
+"""Where searches run: a few threads, off the event loop, that answer together what waits for the same scan."""
 
 import asyncio
 import concurrent.futures
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import faiss
 
 from runtime.errors import CallerGone, DeadlineExceeded, Overloaded
+from runtime.logs import get_logger
 from runtime.vectors import Vector
 from vectorstore.gallery_view import GalleryView
-from vectorstore.metrics import SCAN_SECONDS
-from vectorstore.search import FoundResult, SearchOrder, search_gallery
+from vectorstore.metrics import SCAN_SECONDS, SEARCH_GROUP_QUERIES
+from vectorstore.orders import FoundResult, SearchOrder
+from vectorstore.search import SearchJob, search_gallery
 
 Answer = TypeVar("Answer")
+# What is asked of the answers to one request, in the thread that found them.
+Finish = Callable[[list[FoundResult]], Any]
+
+# Queries that one scan answers. A product of matrices gains with every query; a scan of codes hardly does, and its
+# callers wait for the slowest.
+_MOST_EXACT_QUERIES: Final = 64
+_MOST_QUERIES: Final = 16
+
+_log = get_logger(__name__)
 
 
 def _one_thread_each() -> None:
@@ -24,8 +36,35 @@ def _one_thread_each() -> None:
     faiss.omp_set_num_threads(1)
 
 
+class _Waiting:
+    """One request, from its arrival until its answer; and whether anybody still waits for that."""
+
+    def __init__(
+        self, view: GalleryView, targets: Sequence[Vector | int], order: SearchOrder, deadline_s: float, finish: Finish
+    ) -> None:
+        self.view = view
+        self.order = order
+        self.query_count = len(targets)
+        self.finish = finish
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.caller_is_gone = False
+        self._deadline_s = deadline_s
+        self.job = SearchJob(targets, order, self.check)
+
+    def check(self) -> None:
+        """Raises CallerGone or DeadlineExceeded."""
+        if self.caller_is_gone:
+            raise CallerGone
+        if time.monotonic() >= self._deadline_s:
+            raise DeadlineExceeded
+
+
 class Searcher:
-    """Runs searches in threads; refuses them when too many wait, and skips those whose caller no longer waits."""
+    """Runs searches in threads; refuses them when too many wait, and skips those whose caller no longer waits.
+
+    A thread that is free takes the request that has waited longest, and with it those that want the same scan of the
+    same gallery. So nothing ever waits for company, and company makes each search cheaper when there is load.
+    """
 
     def __init__(self, thread_count: int, queue_size: int) -> None:
         self._threads = concurrent.futures.ThreadPoolExecutor(
@@ -33,6 +72,8 @@ class Searcher:
         )
         self._most_open = thread_count + queue_size
         self._open = 0
+        self._queue: deque[_Waiting] = deque()
+        self._queue_lock = threading.Lock()
 
     async def search(
         self,
@@ -49,43 +90,82 @@ class Searcher:
         """
         if self._open >= self._most_open:
             raise Overloaded(retry_delay_s=0.2)
-        wanted = _Wanted(time.monotonic() + timeout_s)
-
-        def answer() -> Answer:
-            wanted.check()
-            with SCAN_SECONDS.time():
-                results = search_gallery(view, targets, order, wanted.check)
-            return finish(results)
-
+        waiting = _Waiting(view, targets, order, time.monotonic() + timeout_s, finish)
         self._open += 1
-        work = self._threads.submit(answer)
-        # Counted until the thread is done with it: a caller who leaves does not free a thread that still works.
+        with self._queue_lock:
+            self._queue.append(waiting)
         loop = asyncio.get_running_loop()
-        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._close_one))
+        # One call for each request: whoever finds that its request was taken along has nothing to do.
+        self._threads.submit(self._answer_some, loop)
         try:
-            # Cancelling this wait, as happens when the caller goes away, takes the work out of the queue.
-            return await asyncio.wrap_future(work)
-        finally:
-            wanted.caller_is_gone.set()
+            answer: Answer = await waiting.answer
+            return answer
+        except asyncio.CancelledError:
+            self._leave(waiting)
+            raise
 
     def close(self) -> None:
         """Ends the threads; what still waits is dropped."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _close_one(self) -> None:
+    def _leave(self, waiting: _Waiting) -> None:
+        """The caller went away: what still waits is taken out, what is under way ends at its next look."""
+        waiting.caller_is_gone = True
+        with self._queue_lock:
+            if waiting not in self._queue:
+                # Counted until the thread is done with it: a caller who leaves does not free a thread that still works.
+                return
+            self._queue.remove(waiting)
         self._open -= 1
 
+    def _answer_some(self, loop: asyncio.AbstractEventLoop) -> None:
+        group = self._take_group()
+        if not group:
+            return
+        outcomes: list[Any]
+        try:
+            SEARCH_GROUP_QUERIES.observe(sum(waiting.query_count for waiting in group))
+            with SCAN_SECONDS.time():
+                found = search_gallery(group[0].view, [waiting.job for waiting in group])
+            outcomes = [
+                outcome if isinstance(outcome, Exception) else _finished(waiting, outcome)
+                for waiting, outcome in zip(group, found, strict=True)
+            ]
+        except Exception as error:
+            outcomes = [error] * len(group)
+        loop.call_soon_threadsafe(self._deliver, group, outcomes)
 
-class _Wanted:
-    """Whether anybody still waits for an answer; asked between one query and the next."""
+    def _take_group(self) -> list[_Waiting]:
+        with self._queue_lock:
+            if not self._queue:
+                return []
+            group = [self._queue.popleft()]
+            view, key = group[0].view, group[0].order.scan_key
+            room = (_MOST_EXACT_QUERIES if group[0].order.exact else _MOST_QUERIES) - group[0].query_count
+            left: deque[_Waiting] = deque()
+            while self._queue and room > 0:
+                waiting = self._queue.popleft()
+                if waiting.view is view and waiting.query_count <= room and waiting.order.scan_key == key:
+                    group.append(waiting)
+                    room -= waiting.query_count
+                else:
+                    left.append(waiting)
+            self._queue.extendleft(reversed(left))
+        return group
 
-    def __init__(self, deadline_s: float) -> None:
-        self._deadline_s = deadline_s
-        self.caller_is_gone = threading.Event()
+    def _deliver(self, group: Sequence[_Waiting], outcomes: Sequence[Any]) -> None:
+        self._open -= len(group)
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            if waiting.answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                waiting.answer.set_exception(outcome)
+            else:
+                waiting.answer.set_result(outcome)
 
-    def check(self) -> None:
-        """Raises CallerGone or DeadlineExceeded."""
-        if self.caller_is_gone.is_set():
-            raise CallerGone
-        if time.monotonic() >= self._deadline_s:
-            raise DeadlineExceeded
+
+def _finished(waiting: _Waiting, results: list[FoundResult]) -> Any:
+    try:
+        return waiting.finish(results)
+    except Exception as error:
+        return error

@@ -15,8 +15,10 @@ from vectorstore.deleting import PhotoDeleter
 from vectorstore.embedded import EmbeddedPostgres
 from vectorstore.follower import Follower
 from vectorstore.galleries import Galleries
-from vectorstore.index.choose import choose_index
+from vectorstore.index.choose import IndexMaker
 from vectorstore.lag import LagWatch
+from vectorstore.maintenance import Maintenance
+from vectorstore.metrics import LOAD_SECONDS, STARTED_FROM_SNAPSHOT
 from vectorstore.postgres_errors import is_unavailable
 from vectorstore.prepare import prepare_database
 from vectorstore.projection import Projection
@@ -24,6 +26,7 @@ from vectorstore.removals import Removals
 from vectorstore.searching import Searcher
 from vectorstore.servicer import VectorStoreServicer
 from vectorstore.settings import VectorStoreSettings
+from vectorstore.snapshot_schedule import SnapshotSchedule
 from vectorstore.snapshots import Snapshots
 
 _log = get_logger(__name__)
@@ -37,17 +40,28 @@ class VectorStore:
 
     def __init__(self, settings: VectorStoreSettings) -> None:
         self._settings = settings
-        make_index = choose_index(settings.index)
+        make_index = IndexMaker(settings.index, settings.data_path("vectorstore") / "rows", settings.search_threads)
+        self._make_index = make_index
         self._embedded: EmbeddedPostgres | None = None
         self._database = Database()
         projection = Projection()
         self._follower = Follower(self._database, projection, make_index)
+        self._maintenance = Maintenance(projection)
         self._searcher = Searcher(settings.search_threads, settings.search_queue_size)
         self._adder = PhotoAdder(self._database, self._follower)
         self._deleter = PhotoDeleter(self._database, self._follower)
         self._snapshots = Snapshots(
             settings.data_path("vectorstore"), self._database, self._follower, projection, make_index
         )
+        self._snapshot_schedule = SnapshotSchedule(
+            self._snapshots,
+            self._database,
+            self._follower,
+            projection,
+            interval_s=settings.snapshot_interval_s,
+            least_changes=settings.snapshot_least_changes,
+        )
+        self._is_loaded = False
         self._servicer = VectorStoreServicer(
             projection=projection,
             follower=self._follower,
@@ -82,13 +96,19 @@ class VectorStore:
         context.tasks.spawn(self._follower.follow(), "change log follower")
         lag = LagWatch(self._database, self._follower, context.readiness)
         context.tasks.spawn(lag.watch(), "lag watch")
+        context.tasks.spawn(self._maintenance.run(), "index maintenance")
+        context.tasks.spawn(self._snapshot_schedule.run(), "snapshot schedule")
         context.tasks.spawn(self._adder.run(), "photo adder")
         context.tasks.spawn(self._deleter.run(), "photo deleter")
         context.tasks.spawn(self._deleter.expire(self._settings.expiry_interval_s), "consent expiry")
 
     async def stop(self) -> None:
         """See Service."""
+        if self._is_loaded:
+            await self._snapshot_schedule.finish(self._settings.snapshot_stop_patience_s)
         self._searcher.close()
+        self._maintenance.close()
+        self._make_index.close()
         await self._database.close()
         if self._embedded is not None:
             await self._embedded.stop()
@@ -103,9 +123,13 @@ class VectorStore:
             if not is_unavailable(error):
                 raise
             raise StartupError(f"PostgreSQL went away while the index was built ({type(error).__name__})") from None
+        self._is_loaded = True
+        seconds = time.monotonic() - start_s
+        LOAD_SECONDS.set(seconds)
+        STARTED_FROM_SNAPSHOT.set(from_snapshot)
         _log.info(
             "index loaded",
             from_snapshot=from_snapshot,
             revision=self._follower.applied_revision,
-            seconds=round(time.monotonic() - start_s, 2),
+            seconds=round(seconds, 2),
         )

@@ -165,17 +165,11 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         snapshot_time = self._snapshots.last_time
         views = self._projection.views()
         # In a thread: it waits for each gallery's lock, which a change can hold while it waits for a long search.
-        all_facts = await asyncio.to_thread(lambda: [view.facts() for view in views])
+        described = await asyncio.to_thread(lambda: [(view.facts(), view.catalog_bytes()) for view in views])
         return pb.GetStatsResponse(
             indexes=[
-                pb.IndexStats(
-                    gallery=view.gallery.name,
-                    face_count=facts.face_count,
-                    kind=facts.kind,
-                    memory_bytes=facts.memory_bytes,
-                    tombstone_count=facts.tombstone_count,
-                )
-                for view, facts in zip(views, all_facts, strict=True)
+                convert.index_stats(view.gallery.name, facts, catalog_bytes)
+                for view, (facts, catalog_bytes) in zip(views, described, strict=True)
             ],
             revision=self._follower.applied_revision,
             database_revision=await self._follower.read_head(),

@@ -14,7 +14,7 @@ class VectorStoreSettings(ServiceSettings):
     metrics_bind: BindAddress = "127.0.0.1:9152"
     # Unset: the embedded PostgreSQL under the data folder. Secret, since it can hold a password.
     database_url: SecretStr | None = None
-    # auto or flat; checked where the kinds are known.
+    # auto, flat, compressed; checked where the kinds are known.
     index: str = "auto"
     # Between two looks for photos whose consent ran out.
     expiry_interval_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
@@ -22,3 +22,9 @@ class VectorStoreSettings(ServiceSettings):
     search_threads: Annotated[int, Field(ge=1, le=256)] = 2
     # Searches that may wait for a thread; more are refused at once.
     search_queue_size: Annotated[int, Field(ge=1, le=10_000)] = 256
+    # Between two looks whether a snapshot is due; 0: none is written unasked. A deleted photo leaves the disk by then.
+    snapshot_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 900.0
+    # Changes that are worth a snapshot; of a large gallery, a hundredth of its faces are.
+    snapshot_least_changes: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
+    # How long one may take at an orderly stop; 0: none is written then.
+    snapshot_stop_patience_s: Annotated[float, Field(ge=0, le=300)] = 8.0

@@ -15,7 +15,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from tests.vectorstore.conftest import Store
 from tests.vectorstore.wire import add, add_one, ids, photo, random_unit, search
 from vectorstore import convert
-from vectorstore.search import _GallerySearch
+from vectorstore.answering import Answerer
 
 Rng = np.random.Generator
 DURATION_S = 6.0
@@ -126,15 +126,15 @@ async def test_a_search_ends_between_two_queries_once_its_caller_is_gone(
 ) -> None:
     async with start_store(search_threads=1) as store:
         await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id="m", dimension=1))
-        answer_one, answered, begun = _GallerySearch._nearest, itertools.count(), threading.Event()
+        answer_one, answered, begun = Answerer._nearest, itertools.count(), threading.Event()
 
-        def slow(self: _GallerySearch, *arguments: Any) -> Any:
+        def slow(self: Answerer, *arguments: Any) -> Any:
             begun.set()
             next(answered)
             time.sleep(0.01)
             return answer_one(self, *arguments)
 
-        monkeypatch.setattr(_GallerySearch, "_nearest", slow)
+        monkeypatch.setattr(Answerer, "_nearest", slow)
         probe = pb.Query(embedding=face_pb2.Embedding(float32_le=np.ones(1, "<f4").tobytes(), model_id="m"))
         call = store.stub.Search(pb.SearchRequest(queries=[probe] * 1000, mode=pb.MATCH_MODE_NEAREST))
         await asyncio.to_thread(begun.wait, 5)

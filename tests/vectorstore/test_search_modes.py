@@ -233,7 +233,9 @@ async def test_no_face_is_lost_or_shown_twice_where_one_scan_ends_and_the_next_g
     await add(stub, *crowd)
     search_flat, scans = CpuIndex.search, 0
 
-    def unsteady(self: CpuIndex, vectors: Vectors, k: int, allowed: Ids | None = None) -> list[Neighbours]:
+    def unsteady(
+        self: CpuIndex, vectors: Vectors, k: int, allowed: Ids | None = None, *, exact: bool = False
+    ) -> list[Neighbours]:
         nonlocal scans
         scans += 1
         step = 1 if scans == 1 else -1
@@ -241,8 +243,8 @@ async def test_no_face_is_lost_or_shown_twice_where_one_scan_ends_and_the_next_g
         return [(np.sort(found)[::step][:k], cosines[:k])]
 
     monkeypatch.setattr(CpuIndex, "search", unsteady)
-    monkeypatch.setattr("vectorstore.search._FIRST_FETCH_FACTOR", 1)
-    monkeypatch.setattr("vectorstore.search._FIRST_FETCH_EXTRA", 3)
+    monkeypatch.setattr("vectorstore.orders._FIRST_FETCH_FACTOR", 1)
+    monkeypatch.setattr("vectorstore.orders._FIRST_FETCH_EXTRA", 3)
     (result,) = await search(stub, axis(0), limit=2, mode=LOOKALIKE)
     (match,) = result.matches
     shown = [match.face_id, *[other.face_id for other in match.same_person]]

@@ -20,13 +20,13 @@ from vectorstore.index.segment import BLOCK_ROWS, SEGMENT_ROWS, Codebook, Segmen
 
 # Components lie within -1 to 1. Sixteen bits of fixed point err less than a float16 does from 0.03 on, and a processor
 # turns them into float32 ten times as fast.
-_FIXED_ONE: Final = 32_767.0
+FIXED_ONE: Final = 32_767.0
 _ENCODE_ROWS: Final = 16_384
 
 
 def to_fixed(vectors: Vectors) -> npt.NDArray[np.int16]:
     """Returns unit vectors as 16-bit fixed point: a cosine then errs by about 1e-5."""
-    fixed: npt.NDArray[np.int16] = np.rint(vectors * np.float32(_FIXED_ONE)).astype(np.int16)
+    fixed: npt.NDArray[np.int16] = np.rint(vectors * np.float32(FIXED_ONE)).astype(np.int16)
     return fixed
 
 
@@ -123,7 +123,7 @@ def compare_fixed(fixed: VectorBlocks, rows: Rows, query: npt.NDArray[np.float32
     if len(rows) > k:
         top = np.argpartition(cosines, len(rows) - k)[-k:]
         rows, cosines = rows[top], cosines[top]
-    return in_order(rows, cosines / np.float32(_FIXED_ONE))
+    return in_order(rows, cosines / np.float32(FIXED_ONE))
 
 
 def encode_rows(

@@ -268,6 +268,9 @@ class SearchRequest(_message.Message):
     ACCURACY_FIELD_NUMBER: _builtins.int
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     MIN_REVISION_FIELD_NUMBER: _builtins.int
+    PERSONS_FIELD_NUMBER: _builtins.int
+    ADDED_AFTER_FIELD_NUMBER: _builtins.int
+    ADDED_BEFORE_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """"default" when empty."""
     limit: _builtins.int
@@ -286,6 +289,16 @@ class SearchRequest(_message.Message):
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only photos of these collections; all when empty."""
 
+    @_builtins.property
+    def persons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only faces of these persons; all, known or not, when empty."""
+
+    @_builtins.property
+    def added_after(self) -> _timestamp_pb2.Timestamp:
+        """Only photos added at this time or later, and before that one."""
+
+    @_builtins.property
+    def added_before(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -297,10 +310,13 @@ class SearchRequest(_message.Message):
         accuracy: Global___Accuracy.ValueType = ...,
         collections: _abc.Iterable[_builtins.str] | None = ...,
         min_revision: _builtins.int = ...,
+        persons: _abc.Iterable[_builtins.str] | None = ...,
+        added_after: _timestamp_pb2.Timestamp | None = ...,
+        added_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "min_similarity", b"min_similarity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "added_after", b"added_after", "added_before", b"added_before", "min_similarity", b"min_similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "accuracy", b"accuracy", "collections", b"collections", "gallery", b"gallery", "limit", b"limit", "min_revision", b"min_revision", "min_similarity", b"min_similarity", "mode", b"mode", "queries", b"queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "accuracy", b"accuracy", "added_after", b"added_after", "added_before", b"added_before", "collections", b"collections", "gallery", b"gallery", "limit", b"limit", "min_revision", b"min_revision", "min_similarity", b"min_similarity", "mode", b"mode", "persons", b"persons", "queries", b"queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
     _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
@@ -1149,13 +1165,28 @@ class IndexStats(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     TOMBSTONE_COUNT_FIELD_NUMBER: _builtins.int
+    MAPPED_BYTES_FIELD_NUMBER: _builtins.int
+    CATALOG_BYTES_FIELD_NUMBER: _builtins.int
+    RERANK_COUNT_FIELD_NUMBER: _builtins.int
+    RECALL_SEEN_FIELD_NUMBER: _builtins.int
+    RECALL_UNSEEN_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     face_count: _builtins.int
     kind: _builtins.str
-    """"flat-f32-cpu", "flat-f16-cuda", "ivf-...", "milvus"."""
+    """"flat-f32-cpu", "pq4-fastscan-cpu", "flat-f16-cuda", "milvus", ..."""
     memory_bytes: _builtins.int
+    """Memory that the index takes."""
     tombstone_count: _builtins.int
     """Deleted rows that still take room."""
+    mapped_bytes: _builtins.int
+    """Bytes of vectors in mapped files, which the system drops from memory and reads again as it needs to."""
+    catalog_bytes: _builtins.int
+    """Memory that what is shown of the faces takes, beside the index."""
+    rerank_count: _builtins.int
+    """How many candidates' vectors are compared for the ten nearest, when not all are; 0 when all are."""
+    recall_seen: _builtins.float
+    """Recall@10 of a search that need not be exact, measured on this gallery: for people who are in it, and for others."""
+    recall_unseen: _builtins.float
     def __init__(
         self,
         *,
@@ -1164,10 +1195,15 @@ class IndexStats(_message.Message):
         kind: _builtins.str = ...,
         memory_bytes: _builtins.int = ...,
         tombstone_count: _builtins.int = ...,
+        mapped_bytes: _builtins.int = ...,
+        catalog_bytes: _builtins.int = ...,
+        rerank_count: _builtins.int = ...,
+        recall_seen: _builtins.float = ...,
+        recall_unseen: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_count", b"face_count", "gallery", b"gallery", "kind", b"kind", "memory_bytes", b"memory_bytes", "tombstone_count", b"tombstone_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_bytes", b"catalog_bytes", "face_count", b"face_count", "gallery", b"gallery", "kind", b"kind", "mapped_bytes", b"mapped_bytes", "memory_bytes", b"memory_bytes", "recall_seen", b"recall_seen", "recall_unseen", b"recall_unseen", "rerank_count", b"rerank_count", "tombstone_count", b"tombstone_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

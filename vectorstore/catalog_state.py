@@ -53,6 +53,12 @@ class CatalogState:
     key_ends: npt.NDArray[np.int64]
     texts: list[str]
 
+    @property
+    def nbytes(self) -> int:
+        """About what it takes, bytes, but for the texts."""
+        columns = (getattr(self, name) for name in _FORM if not name.startswith("text_"))
+        return sum(column.nbytes for column in columns)
+
     def compacted(self) -> "CatalogState":
         """Returns the living faces alone: photos without any, and texts that nothing uses, are dropped too."""
         alive = slice(None) if self.alive.all() else np.flatnonzero(self.alive)

@@ -17,18 +17,18 @@ from runtime.logs import get_logger
 from vectorstore.change_log import CHANNEL, Change, ChangeKind, read_changes, read_head
 from vectorstore.database import Database
 from vectorstore.gallery_view import GalleryView
-from vectorstore.index.choose import MakeIndex
+from vectorstore.index.choose import IndexMaker
+from vectorstore.loading import load_projection
 from vectorstore.metrics import APPLIED_REVISION, DATABASE_REVISION, FACES, TOMBSTONES
 from vectorstore.own_rows import IndexedFaces, OwnRows, merged
 from vectorstore.postgres_errors import is_unavailable
 from vectorstore.projection import Projection
-from vectorstore.rows_sql import INDEXED_FACE_SQL, Row, catalog_face_from_row, gallery_from_row
+from vectorstore.rows_sql import INDEXED_FACE_SQL, Row, gallery_from_row
 
 POLL_INTERVAL_S: Final = 0.2
 BATCH_CHANGES: Final = 256
 # Rows, embeddings included, that are in memory at once while they are applied.
 BATCH_FACES: Final = 8192
-_LOAD_ROWS: Final = 4096
 _FIRST_RETRY_S: Final = 0.05
 _LAST_RETRY_S: Final = 1.0
 
@@ -38,7 +38,7 @@ _log = get_logger(__name__)
 class Follower:
     """Reads the change log and is the only one that changes the projection."""
 
-    def __init__(self, database: Database, projection: Projection, make_index: MakeIndex) -> None:
+    def __init__(self, database: Database, projection: Projection, make_index: IndexMaker) -> None:
         self._database = database
         self._projection = projection
         self._make_index = make_index
@@ -88,19 +88,9 @@ class Follower:
             ) from None
 
     async def load(self) -> None:
-        """Builds the projection from PostgreSQL, as of one moment; errors come out unmapped."""
-        connection = await self._database.connect()
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await connection.execute("SET LOCAL statement_timeout = 0")
-                revision = await read_head(connection)
-                for row in await connection.fetch("SELECT * FROM galleries"):
-                    view = GalleryView(gallery_from_row(row), self._make_index)
-                    await self._load_gallery(connection, view)
-                    self._projection.put(view)
-                await self._advance(revision)
-        finally:
-            connection.terminate()
+        """Builds the projection from PostgreSQL, as of one moment, and applies what came since; errors unmapped."""
+        loaded = await load_projection(self._database, self._make_index)
+        await self.begin_at(loaded.revision, loaded.views)
 
     async def begin_at(self, revision: int, views: Sequence[GalleryView]) -> None:
         """Begins with galleries as of a revision, and applies what came since; errors come out unmapped."""
@@ -113,20 +103,6 @@ class Follower:
                 pass
         finally:
             connection.terminate()
-
-    async def _load_gallery(self, connection: Any, view: GalleryView) -> None:
-        last_id = -1
-        while True:
-            rows = await connection.fetch(
-                f"{INDEXED_FACE_SQL} WHERE f.gallery_id = $1 AND f.face_id > $2 ORDER BY f.face_id LIMIT $3",
-                view.gallery.gallery_id,
-                last_id,
-                _LOAD_ROWS,
-            )
-            if not rows:
-                return
-            await asyncio.to_thread(_add_rows, view, rows)
-            last_id = rows[-1]["face_id"]
 
     async def follow(self) -> None:
         """Applies changes for ever; while PostgreSQL is away, tries again and again."""
@@ -265,11 +241,6 @@ def _split_by_gallery_changes(changes: Sequence[Change]) -> list[list[Change]]:
     return groups
 
 
-def _add_rows(view: GalleryView, rows: Sequence[Row]) -> None:
-    vectors = np.stack([row["embedding"] for row in rows])
-    view.add([catalog_face_from_row(row) for row in rows], vectors)
-
-
 def _apply_to_view(
     view: GalleryView, own: Sequence[IndexedFaces], rows: Sequence[Row], deleted: Collection[int], gone: Sequence[int]
 ) -> None:
@@ -280,5 +251,3 @@ def _apply_to_view(
     new = merged([*own, *read], above=view.last_face_id, without=deleted)
     if new is not None:
         view.add(new.faces, new.vectors)
-    failpoints.reach("compaction.begun")
-    view.compact()

@@ -1,169 +1,244 @@
 """Snapshots of the projection on disk, so that a start need not read every vector out of PostgreSQL.
 
-A snapshot is a folder with one sealed file for each gallery's index and one for its catalog, and a sealed manifest
-that names them. It is written under another name and renamed into place. A start uses it only when everything about it
-is right, and then replays the change log from the snapshot's revision; anything else means a rebuild from PostgreSQL.
+The state is captured at one revision, in which time changes wait for a moment, and written while they go on. A start
+uses a snapshot only when everything about it is right, and then replays the change log from the snapshot's revision;
+anything else means a rebuild from PostgreSQL.
 """
 
 import asyncio
-import json
-import shutil
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from runtime import failpoints
-from runtime.errors import StorageFull
+from runtime.errors import NotReady, StorageFull
 from runtime.logs import get_logger
+from vectorstore import metrics
 from vectorstore.catalog import Catalog
 from vectorstore.database import Database
 from vectorstore.follower import Follower
 from vectorstore.gallery_view import GalleryView
 from vectorstore.index.choose import IndexMaker
-from vectorstore.index.sealed_file import DamagedFile, read_sealed, sync_folder, write_sealed
+from vectorstore.index.sealed_file import DamagedFile
 from vectorstore.projection import Projection
 from vectorstore.records import GalleryRecord
 from vectorstore.rows_sql import gallery_from_row
-
-_FORMAT: Final = 1
-_MANIFEST: Final = "manifest.bin"
-_NAME: Final = "snapshot"
+from vectorstore.snapshot_files import CapturedGallery, GalleryEntry, Manifest, SnapshotFolder
 
 _log = get_logger(__name__)
 
 
+class UnusableSnapshot(Exception):
+    """The snapshot is whole, and not of this database as it is now."""
+
+
 @dataclass(frozen=True, slots=True)
 class WrittenSnapshot:
-    """What was written."""
+    """The snapshot that there is. kinds: of each gallery's index, by the gallery's id."""
 
     revision: int
     size_bytes: int
+    time: datetime
+    kinds: dict[int, str]
+
+
+class _Unwanted(Exception):
+    """The service stops."""
 
 
 class Snapshots:
     """Writes snapshots into a folder and starts from the last one."""
 
     def __init__(
-        self, folder: Path, database: Database, follower: Follower, projection: Projection, make_index: IndexMaker
+        self, folder: Path, database: Database, follower: Follower, projection: Projection, maker: IndexMaker
     ) -> None:
-        self._folder = folder
+        self._folder = SnapshotFolder(folder)
         self._database = database
         self._follower = follower
         self._projection = projection
-        self._make_index = make_index
+        self._maker = maker
         self._one_at_a_time = asyncio.Lock()
-        self.last_time: datetime | None = None
+        self._next: asyncio.Task[WrittenSnapshot] | None = None
+        self._running: set[asyncio.Task[WrittenSnapshot]] = set()
+        self._is_closing = threading.Event()
+        # What a start would use now.
+        self.last: WrittenSnapshot | None = None
+
+    @property
+    def last_time(self) -> datetime | None:
+        """When the snapshot that there is was written."""
+        return self.last.time if self.last is not None else None
+
+    def has_files(self) -> bool:
+        """Tells whether there is a snapshot on the disk, one that a start could not use included."""
+        return self._folder.exists()
 
     async def create(self) -> WrittenSnapshot:
-        """Writes the projection as of one revision; raises StorageFull or DependencyUnavailable.
+        """Writes the projection as of one revision; raises StorageFull, DependencyUnavailable, NotReady at a stop.
 
-        Changes wait meanwhile, searches do not. Seen through to its end when the caller leaves: the thread that writes
-        cannot be stopped, and changes must not be applied beneath it.
+        One at a time: while one is written, all who ask share the next. Seen through to its end when its callers leave.
         """
-        return await asyncio.shield(asyncio.create_task(self._create()))
+        if self._next is None:
+            self._next = asyncio.create_task(self._create())
+            self._running.add(self._next)
+            self._next.add_done_callback(self._end)
+        return await asyncio.shield(self._next)
+
+    def _end(self, task: asyncio.Task[WrittenSnapshot]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Looked at, though every caller may have left.
+            task.exception()
 
     async def _create(self) -> WrittenSnapshot:
-        async with self._one_at_a_time, self._follower.standing_still:
+        async with self._one_at_a_time:
+            # Whoever asks from now on has changes that this one may lack.
+            self._next = None
+            start_s = time.monotonic()
+            try:
+                written = await self._capture_and_write()
+            except Exception as error:
+                metrics.SNAPSHOT_FAILURES.inc()
+                if isinstance(error, OSError):
+                    _log.error("the snapshot could not be written", why=error.strerror)
+                    raise StorageFull("the snapshot could not be written") from error
+                if isinstance(error, _Unwanted):
+                    raise NotReady("the service stops") from None
+                raise
+            seconds = time.monotonic() - start_s
+            metrics.SNAPSHOT_SECONDS.set(seconds)
+            self._note(written)
+            _log.info(
+                "snapshot written",
+                revision=written.revision,
+                megabytes=round(written.size_bytes / 1e6, 1),
+                seconds=round(seconds, 2),
+            )
+            return written
+
+    async def _capture_and_write(self) -> WrittenSnapshot:
+        async with self._follower.standing_still:
             revision = self._follower.applied_revision
             async with self._database.reading() as connection:
                 origin = await _origin(connection, revision)
             views = self._projection.views()
-            await failpoints.reach_async("snapshot.captured")
-            try:
-                size_bytes = await asyncio.to_thread(self._write, revision, origin, views)
-            except OSError as error:
-                raise StorageFull("the snapshot could not be written") from error
-        self.last_time = datetime.now(UTC)
-        return WrittenSnapshot(revision, size_bytes)
+            galleries = await asyncio.to_thread(lambda: [_capture(view) for view in views])
+        now = datetime.now(UTC)
+        await failpoints.reach_async("snapshot.captured")
+        manifest, size_bytes = await asyncio.to_thread(
+            self._folder.write, revision, origin, galleries, self._check_wanted
+        )
+        return WrittenSnapshot(revision, size_bytes, now, _kinds(manifest))
 
-    def _write(self, revision: int, origin: dict[str, Any], views: list[GalleryView]) -> int:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target, temporary, old = (self._folder / f"{_NAME}{suffix}" for suffix in ("", ".new", ".old"))
-        for leftover in (temporary, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        temporary.mkdir(mode=0o700)
-        try:
-            for view in views:
-                write_sealed(temporary / f"index-{view.gallery.gallery_id}.bin", view.index.to_arrays())
-                write_sealed(temporary / f"catalog-{view.gallery.gallery_id}.bin", view.catalog.to_arrays())
-            manifest = {
-                "format": _FORMAT,
-                "revision": revision,
-                "origin": origin,
-                "galleries": {
-                    str(view.gallery.gallery_id): [*_identity(view.gallery), view.last_face_id] for view in views
-                },
-            }
-            content = np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8)
-            write_sealed(temporary / _MANIFEST, {"manifest": content})
-        except OSError:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        failpoints.reach("snapshot.before_rename")
-        size_bytes = sum(path.stat().st_size for path in temporary.iterdir())
-        if target.exists():
-            target.rename(old)
-            failpoints.reach("snapshot.between_renames")
-        temporary.rename(target)
-        failpoints.reach("snapshot.renamed")
-        sync_folder(self._folder)
-        # The last one holds vectors of photos that were deleted since.
-        shutil.rmtree(old, ignore_errors=True)
-        return size_bytes
+    def _check_wanted(self) -> None:
+        if self._is_closing.is_set():
+            raise _Unwanted
+
+    def _note(self, written: WrittenSnapshot | None) -> None:
+        self.last = written
+        metrics.SNAPSHOT_TIME.set(written.time.timestamp() if written is not None else 0)
+        metrics.SNAPSHOT_BYTES.set(written.size_bytes if written is not None else 0)
+
+    async def remove(self) -> None:
+        """Removes the snapshot, and a damaged one that was kept aside."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self._folder.remove)
+            self._note(None)
+
+    async def close(self, patience_s: float) -> None:
+        """Ends a snapshot that is being written when it is not done by then; none is written afterwards."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=patience_s)
+        self._is_closing.set()
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def load(self) -> bool:
-        """Fills the projection from the last snapshot; returns False when there is none that is right in every way.
+        """Fills the projection from the snapshot; returns False when there is none that is right in every way.
 
         Errors of PostgreSQL come out unmapped.
         """
-        target = self._folder / _NAME
-        if not target.exists():
+        await asyncio.to_thread(self._folder.clean)
+        if not self._folder.exists():
             return False
         await failpoints.reach_async("snapshot.loading")
         try:
-            content = read_sealed(target / _MANIFEST)["manifest"].tobytes()
-            manifest = json.loads(content)
-            revision = int(manifest["revision"])
-            galleries = await self._check(manifest, revision)
+            manifest = await asyncio.to_thread(self._folder.read_manifest)
+            galleries = await self._check(manifest)
             views = [
-                await asyncio.to_thread(self._load_gallery, target, gallery, int(manifest["galleries"][str(key)][-1]))
-                for key, gallery in galleries.items()
+                await asyncio.to_thread(self._load_gallery, gallery, manifest.galleries[gallery.gallery_id])
+                for gallery in galleries
             ]
-        except (DamagedFile, KeyError, ValueError, TypeError) as error:
-            _log.warning("the snapshot is not used; the index is built from PostgreSQL", why=type(error).__name__)
+        except DamagedFile as error:
+            aside = await asyncio.to_thread(self._folder.set_aside)
+            metrics.SNAPSHOTS_DAMAGED.inc()
+            _log.error(
+                "the snapshot is damaged; the index is built from PostgreSQL", why=str(error), kept_aside=aside.name
+            )
             return False
-        self.last_time = datetime.fromtimestamp((target / _MANIFEST).stat().st_mtime, UTC)
-        await self._follower.begin_at(revision, views)
+        except (UnusableSnapshot, KeyError, ValueError, TypeError) as error:
+            _log.warning(
+                "the snapshot is not used; the index is built from PostgreSQL", why=f"{type(error).__name__}: {error}"
+            )
+            return False
+        self._note(WrittenSnapshot(manifest.revision, self._folder.size_bytes(), self._folder.time(), _kinds(manifest)))
+        await self._follower.begin_at(manifest.revision, views)
         return True
 
-    async def _check(self, manifest: dict[str, Any], revision: int) -> dict[int, GalleryRecord]:
-        """Returns the snapshot's galleries that are still there; raises ValueError when it is of another history."""
-        if manifest["format"] != _FORMAT:
-            raise ValueError("another format")
+    async def _check(self, manifest: Manifest) -> Sequence[GalleryRecord]:
+        """Returns the snapshot's galleries that are still there; raises UnusableSnapshot when it is of another history.
+
+        Of a revision that the change log no longer has, too: what came after it may be gone as well.
+        """
         connection = await self._database.connect()
         try:
-            if manifest["origin"] != await _origin(connection, revision):
-                raise ValueError("another database, or one that was restored from before the snapshot")
-            galleries = [gallery_from_row(row) for row in await connection.fetch("SELECT * FROM galleries")]
+            origin = await _origin(connection, manifest.revision)
+            if manifest.origin["store_id"] != origin["store_id"]:
+                raise UnusableSnapshot("it is of another database")
+            if origin["change_time"] is None:
+                raise UnusableSnapshot("the change log does not have its revision, any more or yet")
+            if manifest.origin != origin:
+                raise UnusableSnapshot("its revision is of another history of the database")
+            rows = await connection.fetch("SELECT * FROM galleries")
         finally:
             connection.terminate()
-        known = manifest["galleries"]
-        kept = {gallery.gallery_id: gallery for gallery in galleries if str(gallery.gallery_id) in known}
-        if any(known[str(key)][:-1] != _identity(gallery) for key, gallery in kept.items()):
-            raise ValueError("another gallery")
-        return kept
+        galleries = [gallery_from_row(row) for row in rows if row["gallery_id"] in manifest.galleries]
+        for gallery in galleries:
+            if manifest.galleries[gallery.gallery_id].identity != _identity(gallery):
+                raise UnusableSnapshot("one of its galleries is another one now")
+        return galleries
 
-    def _load_gallery(self, folder: Path, gallery: GalleryRecord, last_face_id: int) -> GalleryView:
-        view = GalleryView(gallery, self._make_index)
-        index = self._make_index.restore(gallery, read_sealed(folder / f"index-{gallery.gallery_id}.bin"))
-        catalog = Catalog.from_arrays(read_sealed(folder / f"catalog-{gallery.gallery_id}.bin"))
+    def _load_gallery(self, gallery: GalleryRecord, entry: GalleryEntry) -> GalleryView:
+        index_arrays, catalog_arrays = self._folder.read_gallery(gallery.gallery_id, entry)
+        view = GalleryView(gallery, self._maker)
+        index = self._maker.restore(gallery, index_arrays)
+        catalog = Catalog.from_arrays(catalog_arrays)
         if not np.array_equal(index.live_ids(), catalog.live_ids()):
             raise ValueError("index and catalog differ")
-        view.restore(index, catalog, last_face_id)
+        view.restore(index, catalog, entry.last_face_id)
         return view
+
+
+def _capture(view: GalleryView) -> CapturedGallery:
+    with view.lock.reading():
+        return CapturedGallery(
+            view.gallery.gallery_id,
+            _identity(view.gallery),
+            view.last_face_id,
+            view.index.facts().kind,
+            view.index.to_arrays(),
+            view.catalog.state(),
+        )
+
+
+def _kinds(manifest: Manifest) -> dict[int, str]:
+    return {gallery_id: entry.kind for gallery_id, entry in manifest.galleries.items()}
 
 
 def _identity(gallery: GalleryRecord) -> list[Any]:
@@ -175,4 +250,5 @@ async def _origin(connection: Any, revision: int) -> dict[str, Any]:
     row = await connection.fetchrow(
         "SELECT store_id, (SELECT change_time FROM changes WHERE revision = $1) AS change_time FROM store", revision
     )
-    return {"store_id": str(row["store_id"]), "change_time": str(row["change_time"])}
+    change_time = row["change_time"]
+    return {"store_id": str(row["store_id"]), "change_time": None if change_time is None else str(change_time)}

@@ -1,19 +1,22 @@
 """Snapshots: loaded when right in every way, else the index is rebuilt; never a wrong answer."""
 
 import asyncio
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
+from runtime.errors import NotReady
 from tests.vectorstore.conftest import StartStore, Store
 from tests.vectorstore.wire import DIMENSION, MODEL, add_one, ids, photo, random_unit, search
 from vectorstore.follower import Follower
-from vectorstore.snapshots import Snapshots
+from vectorstore.snapshot_files import SnapshotFolder
 
 Rng = np.random.Generator
 
@@ -40,16 +43,23 @@ async def _fill(store: Store, rng: Rng) -> list[pb.Photo]:
     ]
 
 
+async def _create(store: Store) -> Any:
+    return await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+
+
 async def _all_matches(stub: Any, rng_seed: int = 9) -> Any:
     probe = random_unit(np.random.default_rng(rng_seed))
     (result,) = await search(stub, probe, limit=1000)
+    for match in result.matches:
+        # Products are rounded differently where rows lie elsewhere.
+        match.similarity.cosine, match.similarity.percent = round(match.similarity.cosine, 5), 0
     return list(result.matches)
 
 
 async def test_a_start_loads_the_snapshot_and_replays_what_came_after(
     start_store: StartStore, rng: Rng, rebuilds: list[int]
 ) -> None:
-    async with start_store() as store:
+    async with start_store(snapshot_stop_patience_s=0) as store:
         added = await _fill(store, rng)
         written = await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
         assert written.size_bytes > 12 * DIMENSION * 4
@@ -73,7 +83,7 @@ async def test_a_start_loads_the_snapshot_and_replays_what_came_after(
 async def test_a_dropped_and_remade_gallery_is_not_brought_back(
     start_store: StartStore, rng: Rng, rebuilds: list[int]
 ) -> None:
-    async with start_store() as store:
+    async with start_store(snapshot_stop_patience_s=0) as store:
         await _fill(store, rng)
         await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
         await store.stub.DeleteGallery(pb.DeleteGalleryRequest(name="default"))
@@ -144,30 +154,183 @@ async def test_an_empty_store_can_be_saved_and_loaded(start_store: StartStore, r
         assert (await store.stub.GetStats(pb.GetStatsRequest())).indexes[0].face_count == 0
 
 
-async def test_no_change_is_applied_beneath_a_snapshot_whose_caller_left(
-    start_store: StartStore, rng: Rng, rebuilds: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write, begun, go_on = Snapshots._write, threading.Event(), threading.Event()
+def _hold_writing(
+    monkeypatch: pytest.MonkeyPatch, writes: list[int] | None = None
+) -> tuple[threading.Event, threading.Event]:
+    """Makes snapshots wait before they are written; returns what tells that one does, and what lets it go on."""
+    write, begun, go_on = SnapshotFolder.write, threading.Event(), threading.Event()
 
-    def slow(*arguments: Any) -> int:
+    def slow(self: SnapshotFolder, *arguments: Any) -> Any:
+        if writes is not None:
+            writes.append(1)
         begun.set()
         assert go_on.wait(20)
-        return write(*arguments)
+        return write(self, *arguments)
 
-    async with start_store() as store:
-        await _fill(store, rng)
-        monkeypatch.setattr(Snapshots, "_write", slow)
-        call = store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
-        await asyncio.to_thread(begun.wait, 20)
-        revision = store.service._follower.applied_revision
-        call.cancel()
-        adding = asyncio.create_task(add_one(store.stub, photo(random_unit(rng))))
-        await asyncio.sleep(0.5)
-        assert store.service._follower.applied_revision == revision
+    monkeypatch.setattr(SnapshotFolder, "write", slow)
+    return begun, go_on
+
+
+async def test_changes_go_on_while_a_snapshot_is_written_and_are_replayed_at_a_start(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = _hold_writing(monkeypatch)
+    async with start_store(snapshot_stop_patience_s=0) as store:
+        added = await _fill(store, rng)
+        creating = asyncio.create_task(_create(store))
+        assert await asyncio.to_thread(begun.wait, 20)
+        more = await add_one(store.stub, photo(random_unit(rng)))
+        await store.stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added[0].photo_id))
+        before = await _all_matches(store.stub)
+        assert more.photo_id in ids(before)
+        assert added[0].photo_id not in ids(before)
         go_on.set()
-        added = await adding
-        assert added.photo_id in ids(await _all_matches(store.stub))
+        assert (await creating).revision < store.service._follower.applied_revision
     rebuilds.clear()
     async with start_store() as store:
         assert rebuilds == []
-        assert added.photo_id in ids(await _all_matches(store.stub))
+        assert await _all_matches(store.stub) == before
+
+
+async def test_a_snapshot_is_seen_through_when_its_caller_leaves(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = _hold_writing(monkeypatch)
+    async with start_store() as store:
+        await _fill(store, rng)
+        call = store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        assert await asyncio.to_thread(begun.wait, 20)
+        call.cancel()
+        await asyncio.sleep(0.1)
+        go_on.set()
+        # The next one waits for it.
+        await _create(store)
+    rebuilds.clear()
+    async with start_store():
+        assert rebuilds == []
+
+
+async def test_callers_share_the_snapshot_that_began_after_they_asked(
+    start_store: StartStore, rng: Rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+    begun, go_on = _hold_writing(monkeypatch, writes)
+    async with start_store() as store:
+        await _fill(store, rng)
+        first = asyncio.create_task(_create(store))
+        assert await asyncio.to_thread(begun.wait, 20)
+        await add_one(store.stub, photo(random_unit(rng)))
+        others = [asyncio.create_task(_create(store)) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        revision = store.service._follower.applied_revision
+        go_on.set()
+        assert (await first).revision < revision
+        shared = [await other for other in others]
+        assert {written.revision for written in shared} == {revision}
+    assert len(writes) == 2
+
+
+async def test_a_stop_ends_a_snapshot_that_takes_too_long(
+    start_store: StartStore, rng: Rng, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = _hold_writing(monkeypatch)
+    async with start_store(snapshot_stop_patience_s=0.1) as store:
+        await _fill(store, rng)
+        creating = asyncio.create_task(store.service._snapshots.create())
+        assert await asyncio.to_thread(begun.wait, 20)
+        store.service._snapshots._is_closing.set()
+        go_on.set()
+        with pytest.raises(NotReady):
+            await creating
+    assert [path.name for path in (tmp_path / "data" / "vectorstore").glob("snapshot*")] == []
+
+
+async def test_a_full_disk_fails_the_snapshot_and_nothing_else(
+    start_store: StartStore, rng: Rng, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start_store() as store:
+        await _fill(store, rng)
+        before = await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(2**40, 2**40, 1000))
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert store.service._snapshots.last is not None
+        assert store.service._snapshots.last.revision == before.revision
+        assert [path.name for path in (tmp_path / "data" / "vectorstore").glob("snapshot*")] == ["snapshot"]
+        await add_one(store.stub, photo(random_unit(rng)))
+        assert (await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())).revision > before.revision
+
+
+@pytest.mark.parametrize("left", [".new", ".old"])
+async def test_what_a_killed_writer_left_is_cleared_away(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], tmp_path: Path, left: str
+) -> None:
+    folder = tmp_path / "data" / "vectorstore"
+    async with start_store() as store:
+        await _fill(store, rng)
+        await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        before = await _all_matches(store.stub)
+    if left == ".old":
+        # Killed between the two renames.
+        (folder / "snapshot").rename(folder / "snapshot.old")
+        (folder / "snapshot.new").mkdir()
+    else:
+        shutil.copytree(folder / "snapshot", folder / "snapshot.new")
+    rebuilds.clear()
+    async with start_store() as store:
+        assert rebuilds == []
+        assert await _all_matches(store.stub) == before
+        assert [path.name for path in folder.glob("snapshot*")] == ["snapshot"]
+
+
+async def test_one_damaged_snapshot_is_kept_aside_until_the_next_is_written(
+    start_store: StartStore, rng: Rng, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "vectorstore"
+    async with start_store() as store:
+        await _fill(store, rng)
+    (folder / "snapshot.damaged-earlier").mkdir(parents=True)
+    async with start_store() as store:
+        await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+    (folder / "snapshot" / "manifest.bin").write_bytes(b"nothing")
+    (folder / "snapshot.damaged-earlier").mkdir()
+    async with start_store() as store:
+        (aside,) = folder.glob("snapshot*")
+        assert aside.name.startswith("snapshot.damaged-2")
+        await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        assert [path.name for path in folder.glob("snapshot*")] == ["snapshot"]
+
+
+async def test_a_file_of_an_earlier_snapshot_is_damage(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "vectorstore" / "snapshot"
+    async with start_store() as store:
+        await _fill(store, rng)
+        await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        earlier = {path.name: path.read_bytes() for path in folder.glob("*-*.bin")}
+        await add_one(store.stub, photo(random_unit(rng)))
+        await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        before = await _all_matches(store.stub)
+    for name, content in earlier.items():
+        (folder / name).write_bytes(content)
+    rebuilds.clear()
+    async with start_store() as store:
+        assert rebuilds == [1]
+        assert await _all_matches(store.stub) == before
+
+
+async def test_a_snapshot_from_before_the_change_log_begins_is_not_loaded(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], database: Any
+) -> None:
+    async with start_store(snapshot_stop_patience_s=0) as store:
+        await _fill(store, rng)
+        written = await store.stub.CreateSnapshot(pb.CreateSnapshotRequest())
+        late = await add_one(store.stub, photo(random_unit(rng)))
+    await database.execute("DELETE FROM changes WHERE revision <= $1", written.revision)
+    rebuilds.clear()
+    async with start_store() as store:
+        assert rebuilds == [1]
+        assert late.photo_id in ids(await _all_matches(store.stub))

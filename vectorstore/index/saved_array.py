@@ -1,5 +1,6 @@
 """An array as it is handed over to be written: its form at once, its rows later and piece by piece."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,11 @@ class SavedArray:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     pieces: Iterable[npt.NDArray[Any]]
+
+    @property
+    def nbytes(self) -> int:
+        """The array's size, bytes."""
+        return self.dtype.itemsize * math.prod(self.shape)
 
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> "SavedArray":

@@ -12,6 +12,7 @@ The seal is checked first, then the chunks on all cores, and nothing is believed
 
 import hashlib
 import json
+import math
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +54,7 @@ class _Place:
 
     @property
     def size_bytes(self) -> int:
-        return self.dtype.itemsize * int(np.prod(self.shape, dtype=object))
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 def write_sealed(

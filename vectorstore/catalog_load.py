@@ -1,0 +1,66 @@
+"""A gallery's catalog, filled while photos and faces are read side by side."""
+
+import asyncio
+from typing import Final
+
+import numpy as np
+
+from vectorstore.catalog import Catalog
+from vectorstore.catalog_state import Codes
+from vectorstore.copy_out import PHOTOS_SQL, FaceColumns, PhotoColumns, decode_texts, parse_photos
+from vectorstore.one_moment import CopyReader
+from vectorstore.photo_rows import PhotoRows
+
+_PIECE_PHOTOS: Final = 65_536
+
+
+class CatalogLoad:
+    """Takes photos from PostgreSQL and faces in the order of their ids, which wait until all photos are there."""
+
+    def __init__(self, gallery_id: int) -> None:
+        self._gallery_id = gallery_id
+        self._catalog = Catalog()
+        self._persons: list[Codes] = []
+        self._collections: list[Codes] = []
+        self._waiting: list[FaceColumns] = []
+
+    async def read_photos(self, reader: CopyReader) -> None:
+        """Reads every photo of the gallery."""
+        last_revision, count = -(2**63), _PIECE_PHOTOS
+        while count == _PIECE_PHOTOS:
+            content = await reader.copy(PHOTOS_SQL, self._gallery_id, last_revision, _PIECE_PHOTOS)
+            photos = await asyncio.to_thread(self._parse, bytes(content))
+            count = len(photos.revisions)
+            if count:
+                last_revision = int(photos.revisions[-1])
+
+    def _parse(self, content: bytes) -> PhotoColumns:
+        photos = parse_photos(content)
+        stores, persons, collections = (
+            self._catalog.codes_of(decode_texts(texts)) for texts in (photos.stores, photos.persons, photos.collections)
+        )
+        self._catalog.add_photos(photos.uuids, photos.times_us, stores, photos.keys, photos.key_ends)
+        self._persons.append(persons)
+        self._collections.append(collections)
+        return photos
+
+    def add(self, faces: FaceColumns) -> None:
+        """Takes faces; their vectors are not kept."""
+        self._waiting.append(faces.without_vectors())
+
+    def finish(self) -> Catalog:
+        """Returns the catalog, once all is read; raises ValueError for a face without its photo."""
+        photos = PhotoRows(self._catalog.state().photo_uuids)
+        persons_of = np.concatenate([np.empty(0, np.int32), *self._persons])
+        collections_of = np.concatenate([np.empty(0, np.int32), *self._collections])
+        for faces in self._waiting:
+            photo_of = photos.find(faces.photo_uuids)
+            if (photo_of < 0).any():
+                # Cannot be, by the tables' own rules; and it could not be shown.
+                raise ValueError("a face without its photo")
+            persons = persons_of[photo_of]
+            if faces.persons:
+                persons[list(faces.persons)] = self._catalog.codes_of(list(faces.persons.values()))
+            self._catalog.add_faces(faces.ids, photo_of, persons, collections_of[photo_of], faces.boxes)
+        self._waiting.clear()
+        return self._catalog

@@ -25,7 +25,7 @@ def make(kind: str, device: CudaDevice, dimension: int = 16) -> CudaIndex:
             partial(QuantizedStore, device, dimension),
             least_rows=LEAST_ROWS,
             sample_rows=1000,
-            always_exact=False,
+            same_person_similarity=0.5,
         )
     dtype = np.float16 if kind.endswith("16") else np.float32
     return CudaIndex(dimension, kind, lambda _, __: DenseStore(device, dimension, dtype))

@@ -8,19 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.vectors import Vector
-from vectorstore.index.base import Vectors
+from vectorstore.index.base import Ids, Vectors
 from vectorstore.index.blocks import Rows, VectorBlocks
 from vectorstore.index.cuda_device import MAX_SELECTED
 from vectorstore.index.cuda_store import DeviceStore
 from vectorstore.index.exact import Best, among_rows, in_order, nearest_rows
-from vectorstore.index.rows import Mask, RowTable
+from vectorstore.index.recall import RerankCurve
+from vectorstore.index.rows import Mask
 
 # Fetched beyond k, for what the device rounds: at a million faces this proves nearly every search at the first try.
 _MORE: Final = 16
 _MORE_SHARE: Final = 0.25
-# Where a search need not be proved: so many times k are compared exactly, and at least so many more than k.
-_INEXACT_FACTOR: Final = 4
-_INEXACT_MORE: Final = 64
 # Whenever that was not enough.
 _GROWTH: Final = 4
 # Where rows are dead or not allowed: this much more than the average share of them.
@@ -35,14 +33,18 @@ Cosines = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What one search is about. mask (rows,): what may be found, None: all. on_device: rows that are on the device."""
+    """What one search is about.
+
+    ids (rows,), ascending; mask (rows,): what may be found, None: all. on_device: rows that are on the device. curve:
+    how many candidates are compared where the answer need not be proved exact; None: it must.
+    """
 
     store: DeviceStore
-    rows: RowTable
+    ids: Ids
     blocks: VectorBlocks
     mask: Mask | None
     on_device: int
-    exact: bool
+    curve: RerankCurve | None
 
 
 def best_rows(search: Search, queries: Vectors, k: int) -> list[Best]:
@@ -53,7 +55,7 @@ def best_rows(search: Search, queries: Vectors, k: int) -> list[Best]:
         return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     store = search.store
     errors = store.errors(queries)
-    wanted = k + _MORE + int(k * _MORE_SHARE) if search.exact else max(_INEXACT_FACTOR * k, k + _INEXACT_MORE)
+    wanted = k + _MORE + int(k * _MORE_SHARE) if search.curve is None else search.curve.candidates(k)
     count = int(wanted * _UNEVEN * len(store) / findable) + 1 if findable < len(store) else wanted
     best: list[Best | None] = [None] * len(queries)
     open_ = np.arange(len(queries))
@@ -75,11 +77,12 @@ def _try(
 ) -> Rows:
     """Fetches ``count`` for each open query and answers those for which that is enough; returns the others."""
     fetched, ids = search.store.fetch(queries[open_], count)
-    rows = np.searchsorted(search.rows.ids, ids)
-    found = rows < len(search.rows)
+    rows = np.searchsorted(search.ids, ids)
+    found = rows < len(search.ids)
     rows[~found] = 0
-    found &= search.rows.ids[rows] == ids
-    found &= search.rows.alive[rows] if search.mask is None else search.mask[rows]
+    found &= search.ids[rows] == ids
+    if search.mask is not None:
+        found &= search.mask[rows]
     cosines = _compare(search.blocks, queries[open_], rows, found)
     is_all = count >= len(search.store)
     left = []
@@ -87,7 +90,7 @@ def _try(
         mine = found[place]
         my_rows, my_cosines = in_order(rows[place, mine], cosines[place, mine])
         enough = len(my_rows) >= k
-        if enough and search.exact and not is_all:
+        if enough and search.curve is None and not is_all:
             # Whatever was not fetched is at most as good, on the device, as the last that was.
             enough = bool(my_cosines[k - 1] >= fetched[place, -1] + errors[number])
         if enough or is_all:
@@ -115,8 +118,7 @@ def _through_all(search: Search, queries: Vectors, k: int, errors: Cosines) -> I
         some = queries[start : start + step]
         pieces = search.store.all_cosines(some)
         if pieces is None:
-            mask = np.zeros(len(search.rows), np.bool_)
-            mask[: search.on_device] = search.rows.alive[: search.on_device]
+            mask = np.arange(len(search.ids)) < search.on_device
             if search.mask is not None:
                 mask &= search.mask
             yield from nearest_rows(search.blocks, some, k, mask)
@@ -129,8 +131,8 @@ def _through_all(search: Search, queries: Vectors, k: int, errors: Cosines) -> I
 
 
 def _select(search: Search, queries: Vectors, k: int, errors: Cosines, ids: Rows, cosines: Cosines) -> Iterator[Best]:
-    rows = np.searchsorted(search.rows.ids, ids)
-    wanted = search.rows.alive[rows] if search.mask is None else search.mask[rows]
+    rows = np.searchsorted(search.ids, ids)
+    wanted = np.ones(len(rows), np.bool_) if search.mask is None else search.mask[rows]
     rows = rows[wanted]
     for query, error, all_of_it in zip(queries, errors, cosines, strict=True):
         mine: Vector = all_of_it[wanted]

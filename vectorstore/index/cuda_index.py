@@ -14,8 +14,10 @@ from runtime.logs import get_logger
 from vectorstore.index.base import Ids, IndexFacts, Neighbours, Publish, Upkeep, Vectors
 from vectorstore.index.blocks import Allocator, InMemory, VectorBlocks
 from vectorstore.index.cuda_candidates import Search, best_rows, living_pieces
+from vectorstore.index.cuda_measure import Measured
 from vectorstore.index.cuda_store import DeviceStore
 from vectorstore.index.exact import Best, among_rows, merged, nearest_rows
+from vectorstore.index.recall import CAUTIOUS_CURVE, RerankCurve
 from vectorstore.index.rows import Mask, RowTable
 from vectorstore.index.saved_array import SavedArray
 
@@ -26,6 +28,8 @@ MakeStore = Callable[[Vectors, int], DeviceStore]
 
 # Rows given to the device at once.
 _ADD_ROWS: Final = 65_536
+# The curve is measured anew when the gallery has changed by this share.
+_CHANGED_SHARE: Final = 0.25
 # Confined to so few rows, or to less than this share of them, those are gathered on the host.
 _GATHER_ROWS: Final = 4096
 _GATHER_SHARE: Final = 1 / 256
@@ -42,19 +46,20 @@ class CudaIndex:
         *,
         least_rows: int = 0,
         sample_rows: int = 0,
-        always_exact: bool = True,
+        same_person_similarity: float | None = None,
         allocate: Allocator | None = None,
     ) -> None:
         """least_rows: the device is used from so many rows on, of which ``make_store`` gets a sample.
 
-        always_exact: whether an inexact search is exact too. allocate: where the float32 rows are kept.
+        same_person_similarity: given where an inexact search compares only as many candidates as the gallery was
+        measured to need; None: all searches are exact. allocate: where the float32 rows are kept.
         """
         self._dimension = dimension
         self._kind = kind
         self._make_store = make_store
         self._least_rows = least_rows
         self._sample_rows = sample_rows
-        self._always_exact = always_exact
+        self._same_person_similarity = same_person_similarity
         self._allocate = allocate if allocate is not None else InMemory()
         self._blocks = VectorBlocks(dimension, np.float32, self._allocate)
         self._rows = RowTable()
@@ -62,6 +67,9 @@ class CudaIndex:
         # Rows with ids up to this one are on the device.
         self._last_on_device = -1
         self._is_full = False
+        self._curve = CAUTIOUS_CURVE
+        # Living faces when the curve was measured.
+        self._measured_on = 0
         if not least_rows:
             self._store = make_store(np.empty((0, dimension), np.float32), 0)
 
@@ -125,7 +133,8 @@ class CudaIndex:
         if store is None or not len(store):
             return nearest_rows(self._blocks, queries, k, mask)
         on_device = int(np.searchsorted(self._rows.ids, self._last_on_device, side="right"))
-        search = Search(store, self._rows, self._blocks, mask, on_device, exact or self._always_exact)
+        curve = None if exact or self._same_person_similarity is None else self._curve
+        search = Search(store, self._rows.ids, self._blocks, mask, on_device, curve)
         found = best_rows(search, queries, k)
         if on_device == total:
             return found
@@ -144,33 +153,41 @@ class CudaIndex:
         return self._rows.ids[self._rows.alive]
 
     def upkeep(self) -> Upkeep | None:
-        """See VectorIndex: compacts the rows, and makes the device's part anew where that is the only way."""
-        store = self._store
-        begins = store is None and self._rows.live_count >= self._least_rows
-        wasteful = self._rows.wants_compaction()
-        if not begins and not wasteful:
-            return None
-        # A second copy must fit beside the first; where it does not, dead rows stay and are passed over.
-        renews = begins or (store is not None and store.dead_count > 0 and store.has_room_for(self._rows.live_count))
+        """See VectorIndex: drops dead rows, makes the device's part anew where there is no other way, measures it."""
+        store, live_count = self._store, self._rows.live_count
+        begins = store is None and live_count >= self._least_rows
         blocks, alive, ids = self._blocks.frozen(len(self._rows)), self._rows.alive.copy(), self._rows.ids
+        if not begins and not self._rows.wants_compaction():
+            changed = abs(live_count - self._measured_on) > _CHANGED_SHARE * self._measured_on
+            if store is None or self._same_person_similarity is None or not changed:
+                return None
+            measured = Measured(store, ids, alive, blocks, self._last_on_device, self._same_person_similarity)
+            return lambda: self._publish_curve(measured.curve(), live_count)
+        # A second copy must fit beside the first; where it does not, dead rows stay and are passed over.
+        renews = begins or (store is not None and store.dead_count > 0 and store.has_room_for(live_count))
+        return lambda: self._made_smaller(blocks, alive, ids, renews)
 
-        def work() -> Publish:
-            smaller = CudaIndex(
-                self._dimension,
-                self._kind,
-                self._make_store,
-                least_rows=len(alive) + 1,
-                sample_rows=self._sample_rows,
-                allocate=self._allocate,
-            )
-            for first, piece in blocks.pieces(0, len(alive), _ADD_ROWS):
-                living = alive[first : first + len(piece)]
-                smaller.add(ids[first : first + len(piece)][living], piece[living])
-            if renews:
-                smaller._fill_device()
-            return lambda: self._take_over(smaller, alive, renews)
+    def _publish_curve(self, curve: RerankCurve, measured_on: int) -> Publish:
+        def publish() -> None:
+            self._curve, self._measured_on = curve, measured_on
 
-        return work
+        return publish
+
+    def _made_smaller(self, blocks: VectorBlocks, alive: Mask, ids: Ids, renews: bool) -> Publish:
+        smaller = CudaIndex(
+            self._dimension,
+            self._kind,
+            self._make_store,
+            least_rows=len(alive) + 1,
+            sample_rows=self._sample_rows,
+            allocate=self._allocate,
+        )
+        for first, piece in blocks.pieces(0, len(alive), _ADD_ROWS):
+            living = alive[first : first + len(piece)]
+            smaller.add(ids[first : first + len(piece)][living], piece[living])
+        if renews and len(smaller._rows) >= self._least_rows:
+            smaller._fill_device()
+        return lambda: self._take_over(smaller, alive, renews)
 
     def _take_over(self, smaller: "CudaIndex", was_alive: Mask, renews: bool) -> None:
         """Becomes the smaller index, with what changed since it was made."""
@@ -181,7 +198,7 @@ class CudaIndex:
         gone[:start] &= was_alive
         smaller.remove(self._rows.ids[gone])
         self._rows, self._blocks = smaller._rows, smaller._blocks
-        if renews and smaller._store is not None:
+        if renews:
             old, self._store = self._store, smaller._store
             self._last_on_device, self._is_full = smaller._last_on_device, smaller._is_full
             if old is not None:
@@ -225,6 +242,7 @@ class CudaIndex:
     def facts(self) -> IndexFacts:
         """See VectorIndex. The memory is the host's and the device's together."""
         store = self._store
+        is_measured = store is not None and self._same_person_similarity is not None
         mapped = self._blocks.nbytes if self._blocks.is_mapped else 0
         return IndexFacts(
             kind=self._kind,
@@ -232,4 +250,7 @@ class CudaIndex:
             memory_bytes=self._blocks.nbytes - mapped + self._rows.nbytes + (store.nbytes if store is not None else 0),
             tombstone_count=self._rows.tombstone_count,
             mapped_bytes=mapped,
+            rerank_count=self._curve.candidates(10) if is_measured else 0,
+            recall_seen=self._curve.recall_seen if is_measured else 1.0,
+            recall_unseen=self._curve.recall_unseen if is_measured else 1.0,
         )

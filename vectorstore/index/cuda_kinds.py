@@ -16,7 +16,6 @@ from vectorstore.index.cuda_index import CudaIndex
 from vectorstore.index.cuda_quantized import KIND as SQ8
 from vectorstore.index.cuda_quantized import LEAST_ROWS, SAMPLE_ROWS, QuantizedStore, bytes_per_row
 from vectorstore.index.cuda_store import DeviceStore
-from vectorstore.index.sealed_file import DamagedFile
 
 FLAT_F16: Final = "cuda-flat-f16"
 FLAT_F32: Final = "cuda-flat-f32"
@@ -30,7 +29,7 @@ class _Kind:
     make_store: Callable[[CudaDevice, int, Vectors, int], DeviceStore]
     least_rows: int = 0
     sample_rows: int = 0
-    always_exact: bool = True
+    is_measured: bool = False
 
 
 def _flat(
@@ -42,7 +41,7 @@ def _flat(
 _KINDS: Final[dict[str, _Kind]] = {
     FLAT_F16: _Kind(lambda dimension: 2.0 * dimension, partial(_flat, np.float16)),
     FLAT_F32: _Kind(lambda dimension: 4.0 * dimension, partial(_flat, np.float32)),
-    SQ8: _Kind(bytes_per_row, QuantizedStore, LEAST_ROWS, SAMPLE_ROWS, always_exact=False),
+    SQ8: _Kind(bytes_per_row, QuantizedStore, LEAST_ROWS, SAMPLE_ROWS, is_measured=True),
 }
 CUDA_KINDS: Final = tuple(_KINDS)
 
@@ -61,28 +60,38 @@ def make_cuda_flat(
 
 def make_cuda_compressed(
     dimension: int,
+    same_person_similarity: float,
     *,
     arrays: Arrays | None = None,
     allocate: Allocator | None = None,
     device: CudaDevice | None = None,
 ) -> CudaIndex:
     """Returns a compressed index: one byte a value on the device. See ``make_cuda``."""
-    return make_cuda(SQ8, dimension, arrays=arrays, allocate=allocate, device=device)
+    return make_cuda(
+        SQ8,
+        dimension,
+        same_person_similarity=same_person_similarity,
+        arrays=arrays,
+        allocate=allocate,
+        device=device,
+    )
 
 
 def make_cuda(
     kind: str,
     dimension: int,
     *,
+    same_person_similarity: float = 1.0,
     arrays: Arrays | None = None,
     allocate: Allocator | None = None,
     device: CudaDevice | None = None,
 ) -> CudaIndex:
     """Returns an index of one of CUDA_KINDS: empty, or what ``to_arrays`` of any kind with float32 vectors saved.
 
+    same_person_similarity: cosine from which on two faces are one person, by which recall is measured for strangers.
     arrays: "ids" (n,) and "vectors" (n, dimension), which may lie in a mapped file. allocate: where later float32 rows
     are kept; in memory when None. Raises StartupError where there is no usable device or it cannot hold the faces,
-    DamagedFile for arrays that are no index.
+    KeyError or ValueError for arrays that are no index.
     """
     chosen = _KINDS[kind]
     device = device if device is not None else open_device()
@@ -92,18 +101,15 @@ def make_cuda(
         lambda sample, expected: chosen.make_store(device, dimension, sample, expected),
         least_rows=chosen.least_rows,
         sample_rows=chosen.sample_rows,
-        always_exact=chosen.always_exact,
+        same_person_similarity=same_person_similarity if chosen.is_measured else None,
         allocate=allocate,
     )
     if arrays is not None:
-        ids, vectors = arrays.get("ids"), arrays.get("vectors")
-        if ids is None or vectors is None or vectors.dtype != np.float32 or ids.dtype != np.int64:
-            raise DamagedFile("a snapshot holds no ids and float32 vectors")
+        ids, vectors = arrays["ids"], arrays["vectors"]
+        if ids.dtype != np.int64 or vectors.dtype != np.float32 or vectors.shape != (len(ids), dimension):
+            raise ValueError(f"the vectors are {vectors.dtype} {vectors.shape}, not float32 ({len(ids)}, {dimension})")
         check_room(kind, dimension, len(ids), device.room_bytes())
-        try:
-            index.adopt(np.asarray(ids), np.asarray(vectors))
-        except ValueError:
-            raise DamagedFile("a snapshot holds ids that do not fit its vectors") from None
+        index.adopt(ids, vectors)
     return index
 
 

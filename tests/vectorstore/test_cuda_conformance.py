@@ -1,0 +1,55 @@
+"""The CUDA kinds in the suite of all kinds: on a fake device, and on a real one where there is one."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.vectorstore.cuda_cases import KINDS, make
+from tests.vectorstore.fake_cuda import fake_device
+from tests.vectorstore.index_conformance import DIMENSION, IndexConformance, Kind
+from vectorstore.index import cuda_index
+from vectorstore.index.base import Arrays
+from vectorstore.index.cuda_device import CudaDevice, cuda_memory_bytes, open_device
+from vectorstore.index.cuda_index import CudaIndex
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[CudaDevice]:
+    if request.param == "real":
+        if cuda_memory_bytes() is None:
+            pytest.skip("needs a CUDA device and the extra vectorstore-gpu: FAISS finds none here")
+        yield open_device()
+        return
+    fake = fake_device()
+    yield fake
+    fake.owner.stop()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, device: CudaDevice, monkeypatch: pytest.MonkeyPatch) -> Kind:
+    # Galleries as small as these would otherwise be compared on the host.
+    monkeypatch.setattr(cuda_index, "_GATHER_ROWS", 8)
+    name: str = request.param
+
+    def restore(arrays: Arrays) -> CudaIndex:
+        index = make(name, device, DIMENSION)
+        index.adopt(arrays["ids"], arrays["vectors"])
+        return index
+
+    return Kind(
+        name,
+        empty=lambda: make(name, device, DIMENSION),
+        restore=restore,
+        always_exact=name != "cuda-sq8",
+        tolerance=1e-5,
+    )
+
+
+class TestCudaKinds(IndexConformance):
+    """Each kind, all of the suite."""

@@ -22,6 +22,7 @@ from vectorstore.rows_sql import gallery_from_row
 CONNECTIONS: Final = 3
 # Of one answer of PostgreSQL; about three times as many as there are connections are in memory at most.
 _PIECE_BYTES: Final = 8 * 2**20
+_LEAST_ROWS: Final = 256
 # What a face takes besides its vector, about.
 _FACE_BYTES: Final = 128
 _PROGRESS_INTERVAL_S: Final = 5.0
@@ -64,7 +65,7 @@ class _GalleryLoad:
         self._gallery = gallery
         self._readers = readers
         self._catalog = CatalogLoad(gallery.gallery_id)
-        self._piece_rows = max(256, _PIECE_BYTES // (4 * gallery.dimension + _FACE_BYTES))
+        self._piece_rows = max(_LEAST_ROWS, _PIECE_BYTES // (4 * gallery.dimension + _FACE_BYTES))
         # Ids of one range: as many as fill a piece, more where ids have holes.
         self._width = self._piece_rows
         self._first_id = self._next_id = self._end_id = 0

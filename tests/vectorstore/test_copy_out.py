@@ -77,12 +77,13 @@ async def _add_faces(reader: CopyReader, vectors: Any, rows: list[tuple[Any, Any
 @pytest.mark.parametrize("kind", ["all alike", "boxless", "mixed", "named"])
 async def test_faces_are_as_they_were_written(reader: CopyReader, rng: Rng, dimension: int, kind: str) -> None:
     box = [1.5, -2.0, 30.25, 4.0]
-    rows: list[tuple[Any, Any]] = {
+    kinds: dict[str, list[tuple[Any, Any]]] = {
         "all alike": [(box, "")] * 40,
         "boxless": [(None, "")] * 40,
         "mixed": [(box if place % 3 else None, TEXTS[place % 6] if place % 2 else None) for place in range(40)],
         "named": [(box, "Zoë")] * 40,
-    }[kind]
+    }
+    rows = kinds[kind]
     vectors = rng.standard_normal((40, dimension)).astype(np.float32)
     ids = await _add_faces(reader, vectors, rows)
     room = np.full((64, dimension), 7, np.float32)

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime import failpoints
@@ -117,9 +119,12 @@ async def _answer(begun: Begun) -> pb.AddPhotosResponse:
     if not begun.is_many:
         return _answer_to_one(begun.photo_ids[0], outcomes[0])
     revisions = [outcome.revision for outcome in outcomes if isinstance(outcome, StoredPhoto)]
+    times: dict[datetime | None, Timestamp | None] = {None: None}
     return pb.AddPhotosResponse(
         revision=max(revisions, default=0),
-        results=[_result(photo_id, outcome) for photo_id, outcome in zip(begun.photo_ids, outcomes, strict=True)],
+        results=[
+            _result(photo_id, outcome, times) for photo_id, outcome in zip(begun.photo_ids, outcomes, strict=True)
+        ],
     )
 
 
@@ -144,7 +149,12 @@ def _answer_to_one(photo_id: str, outcome: Outcome) -> pb.AddPhotosResponse:
     return pb.AddPhotosResponse(photo_id=photo_id, error=status_of(outcome))
 
 
-def _result(photo_id: str, outcome: Outcome) -> pb.AddedPhoto:
-    if isinstance(outcome, StoredPhoto):
-        return pb.AddedPhoto(photo_id=str(outcome.photo_id), stored=convert.stored_to_wire(outcome))
-    return pb.AddedPhoto(photo_id=photo_id, error=status_of(outcome))
+def _result(photo_id: str, outcome: Outcome, times: dict[datetime | None, Timestamp | None]) -> pb.AddedPhoto:
+    """times: of earlier photos of the answer; nearly all were added at the same one."""
+    if not isinstance(outcome, StoredPhoto):
+        return pb.AddedPhoto(photo_id=photo_id, error=status_of(outcome))
+    create_time = outcome.create_time
+    if create_time is not None and create_time not in times:
+        times[create_time] = convert.time_to_wire(create_time)
+    stored = convert.stored_to_wire(outcome, times[create_time])
+    return pb.AddedPhoto(photo_id=str(outcome.photo_id), stored=stored)

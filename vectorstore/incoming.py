@@ -8,9 +8,10 @@ import math
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
+from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.errors import InvalidField, ModelMismatch, TwinError
@@ -23,6 +24,7 @@ MAX_FACES: Final = 1000
 # Photos that one message may hold.
 MAX_PHOTOS: Final = 1000
 SHA256_BYTES: Final = 32
+_PHOTO_TEXTS: Final = ("source.store", "source.key", "collection", "original_filename", "person")
 _MAX_TIME_TO_LIVE: Final = timedelta(days=36_500)
 # Another machine's clock may be this much ahead of ours.
 _CLOCK_SKEW: Final = timedelta(days=1)
@@ -86,81 +88,106 @@ def _surely_right_vectors(messages: Sequence[pb.Photo], dimension: int) -> list[
 
 
 def _photo_from_wire(message: pb.Photo, vectors: Sequence[Vector | None], gallery: GalleryRecord) -> PhotoRecord:
-    sha256, token_sha256, source = message.sha256, message.deletion_token_sha256, message.source
+    sha256, token_sha256, source, photo_id = (
+        message.sha256,
+        message.deletion_token_sha256,
+        message.source,
+        message.photo_id,
+    )
+    width, height = message.width, message.height
     if len(sha256) != SHA256_BYTES:
         raise InvalidField("photo.sha256", f"expected {SHA256_BYTES} bytes, got {len(sha256)}")
     if len(token_sha256) not in (0, SHA256_BYTES):
         raise InvalidField("photo.deletion_token_sha256", f"expected {SHA256_BYTES} bytes or none")
-    if message.width < 0 or message.height < 0:
+    if width < 0 or height < 0:
         raise InvalidField("photo.width", "a photo's size is not negative")
     if not vectors:
         raise InvalidField("photo.faces", "a photo is added with at least one face")
     if len(vectors) > MAX_FACES:
         raise InvalidField("photo.faces", f"at most {MAX_FACES} faces are kept for one photo")
+    store, key, collection, filename, person = texts = (
+        source.store,
+        source.key,
+        message.collection,
+        message.original_filename,
+        message.person,
+    )
+    _check_texts(texts, _PHOTO_TEXTS, "photo")
     return PhotoRecord(
-        photo_id=parse_photo_id(message.photo_id, "photo.photo_id") if message.photo_id else uuid.uuid4(),
-        source=Source(check_text(source.store, "photo.source.store"), check_text(source.key, "photo.source.key")),
-        sha256=sha256,
-        width=message.width,
-        height=message.height,
-        collection=check_text(message.collection, "photo.collection"),
-        original_filename=check_text(message.original_filename, "photo.original_filename"),
-        person=check_text(message.person, "photo.person"),
-        consent=_consent_from_wire(message.consent) if message.HasField("consent") else None,
-        deletion_token_sha256=token_sha256,
-        faces=tuple(
-            _face_from_wire(face, vector, gallery, position)
-            for position, (face, vector) in enumerate(zip(message.faces, vectors, strict=True))
-        ),
+        parse_photo_id(photo_id, "photo.photo_id") if photo_id else uuid.uuid4(),
+        Source(store, key),
+        sha256,
+        width,
+        height,
+        collection,
+        filename,
+        person,
+        _consent_from_wire(message.consent) if message.HasField("consent") else None,
+        token_sha256,
+        tuple([_face_from_wire(face, vectors[place], gallery, place) for place, face in enumerate(message.faces)]),
     )
 
 
 def _face_from_wire(message: pb.StoredFace, vector: Vector | None, gallery: GalleryRecord, position: int) -> FaceRecord:
-    field = f"photo.faces[{position}]"
     face = message.face
+    embedding = face.embedding
     if not face.HasField("embedding"):
-        raise InvalidField(f"{field}.face.embedding", "a face is kept with its embedding")
-    if face.embedding.model_id != gallery.model_id:
-        raise ModelMismatch(expected=gallery.model_id, actual=face.embedding.model_id)
-    box = landmarks = quality = None
+        raise InvalidField(f"photo.faces[{position}].face.embedding", "a face is kept with its embedding")
+    if embedding.model_id != gallery.model_id:
+        raise ModelMismatch(expected=gallery.model_id, actual=embedding.model_id)
+    box: tuple[float, float, float, float] | None = None
+    landmarks: tuple[float, ...] | None = None
+    quality: Quality | None = None
     if face.HasField("box"):
         given_box = face.box
         box = (given_box.left, given_box.top, given_box.width, given_box.height)
-        check_finite(box, f"{field}.face.box")
     if face.HasField("landmarks"):
         marks = face.landmarks
         a, b, c, d, e = marks.left_eye, marks.right_eye, marks.nose, marks.left_mouth, marks.right_mouth
         landmarks = (a.x, a.y, b.x, b.y, c.x, c.y, d.x, d.y, e.x, e.y)
-        check_finite(landmarks, f"{field}.face.landmarks")
     if face.HasField("quality"):
-        given = face.quality
-        measures = (
-            given.score,
-            given.sharpness,
-            given.brightness,
-            given.yaw_degrees,
-            given.roll_degrees,
-            given.size_pixels,
-        )
-        check_finite(measures, f"{field}.face.quality")
-        # Numbers that this build does not know are dropped: they would not fit the column's type.
-        issues = tuple(issue for issue in given.issues[:32] if 0 < issue < 1000)
-        quality = Quality(measures, issues)
-    score = face.detection_score
-    check_finite((score,), f"{field}.face.detection_score")
+        quality = _quality_from_wire(face.quality)
+    score, person = face.detection_score, message.person
+    # The common case by one look; only when it fails is it worth asking which value is at fault.
+    values = (box or ()) + (landmarks or ()) + (quality.measures if quality else ())
+    if not math.isfinite(sum(values) + score):
+        _name_infinite(position, box, landmarks, quality)
+    if person:
+        check_text(person, f"photo.faces[{position}].person")
     if vector is None:
-        vector = decode_vector(face.embedding.float32_le, gallery.dimension, f"{field}.face.embedding.float32_le")
-    return FaceRecord(
-        face_id=0,
-        index=face.index,
-        box=box,
-        landmarks=landmarks,
-        detection_score=score,
-        quality=quality,
-        primary=face.primary,
-        person=check_text(message.person, f"{field}.person"),
-        embedding=vector,
+        field = f"photo.faces[{position}].face.embedding.float32_le"
+        vector = decode_vector(embedding.float32_le, gallery.dimension, field)
+    return FaceRecord(0, face.index, box, landmarks, score, quality, face.primary, person, vector)
+
+
+def _quality_from_wire(given: face_pb2.Quality) -> Quality:
+    measures = (
+        given.score,
+        given.sharpness,
+        given.brightness,
+        given.yaw_degrees,
+        given.roll_degrees,
+        given.size_pixels,
     )
+    # Numbers that this build does not know are dropped: they would not fit the column's type.
+    issues = given.issues
+    return Quality(measures, tuple([issue for issue in issues[:32] if 0 < issue < 1000]) if issues else ())
+
+
+def _name_infinite(
+    position: int, box: tuple[float, ...] | None, landmarks: tuple[float, ...] | None, quality: Quality | None
+) -> NoReturn:
+    field = f"photo.faces[{position}].face"
+    check_finite(box or (), f"{field}.box")
+    check_finite(landmarks or (), f"{field}.landmarks")
+    check_finite(quality.measures if quality else (), f"{field}.quality")
+    raise InvalidField(f"{field}.detection_score", "holds NaN or Inf")
+
+
+def _check_texts(texts: Sequence[str], names: Sequence[str], parent: str) -> None:
+    if max(map(len, texts)) > MAX_TEXT_CHARACTERS or "\x00" in "".join(texts):
+        for text, name in zip(texts, names, strict=True):
+            check_text(text, f"{parent}.{name}")
 
 
 def _consent_from_wire(message: pb.Consent) -> Consent:

@@ -8,12 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-import faiss
-
 from runtime.errors import CallerGone, DeadlineExceeded, Overloaded
 from runtime.logs import get_logger
 from runtime.vectors import Vector
 from vectorstore.gallery_view import GalleryView
+from vectorstore.index.threads import one_thread_each
 from vectorstore.metrics import SCAN_SECONDS, SEARCH_GROUP_QUERIES
 from vectorstore.orders import FoundResult, SearchOrder
 from vectorstore.search import SearchJob, search_gallery
@@ -28,12 +27,6 @@ _MOST_EXACT_QUERIES: Final = 64
 _MOST_QUERIES: Final = 16
 
 _log = get_logger(__name__)
-
-
-def _one_thread_each() -> None:
-    # OpenMP counts threads for each calling thread. Searches run beside one another already; a pool under each of them
-    # would only fight over the cores.
-    faiss.omp_set_num_threads(1)
 
 
 class _Waiting:
@@ -68,7 +61,7 @@ class Searcher:
 
     def __init__(self, thread_count: int, queue_size: int) -> None:
         self._threads = concurrent.futures.ThreadPoolExecutor(
-            thread_count, thread_name_prefix="search", initializer=_one_thread_each
+            thread_count, thread_name_prefix="search", initializer=one_thread_each
         )
         self._most_open = thread_count + queue_size
         self._open = 0

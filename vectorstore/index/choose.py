@@ -1,17 +1,15 @@
 """Which kind of index a gallery gets."""
 
-import concurrent.futures
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-
-import faiss
 
 from runtime.errors import StartupError
 from vectorstore.index.base import Arrays, VectorIndex
 from vectorstore.index.cpu import CpuIndex, CpuPlan
 from vectorstore.index.cpu_upkeep import LEAST_TRAINING_ROWS
 from vectorstore.index.mapped import MappedFiles
+from vectorstore.index.threads import ScanThreads
 from vectorstore.records import GalleryRecord
 
 # Up to here comparing every vector takes about a millisecond, and codes would gain little.
@@ -24,11 +22,6 @@ _COMPRESS_FROM: Final[Mapping[str, int | None]] = {
 }
 
 
-def _one_thread_each() -> None:
-    # OpenMP counts threads for each calling thread.
-    faiss.omp_set_num_threads(1)
-
-
 class IndexMaker:
     """Makes indexes of the kind that was asked for."""
 
@@ -37,13 +30,7 @@ class IndexMaker:
         check_kind(kind)
         self._compress_from = _COMPRESS_FROM[kind]
         self._mapped = MappedFiles(folder)
-        self._threads = (
-            concurrent.futures.ThreadPoolExecutor(
-                scan_threads - 1, thread_name_prefix="scan", initializer=_one_thread_each
-            )
-            if scan_threads > 1
-            else None
-        )
+        self._threads = ScanThreads(scan_threads)
 
     def empty(self, gallery: GalleryRecord, expected_faces: int = 0) -> VectorIndex:
         """Returns an index without faces for a gallery that will have about so many."""
@@ -56,8 +43,7 @@ class IndexMaker:
 
     def close(self) -> None:
         """Ends the threads."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _plan(self, gallery: GalleryRecord) -> CpuPlan:
         return CpuPlan(

@@ -4,7 +4,6 @@ Its parts never change once they are made, so that one is searched while the nex
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +16,7 @@ from vectorstore.index.exact import Best, in_order
 from vectorstore.index.recall import RerankCurve
 from vectorstore.index.rows import Mask
 from vectorstore.index.segment import BLOCK_ROWS, SEGMENT_ROWS, Codebook, Segment
+from vectorstore.index.threads import ALONE, ScanThreads
 
 # Components lie within -1 to 1. Sixteen bits of fixed point err less than a float16 does from 0.03 on, and a processor
 # turns them into float32 ten times as fast.
@@ -52,11 +52,8 @@ class CompressedScan:
         """Memory taken by the codes, bytes."""
         return sum(segment.nbytes for segment in self.segments)
 
-    def candidates(self, queries: Vectors, count: int, mask: Mask | None, threads: Executor | None) -> "Candidates":
-        """Returns each query's best by the codes, at most ``count``, of rows that the mask allows.
-
-        threads: more than one segment is scanned by them beside the caller's own.
-        """
+    def candidates(self, queries: Vectors, count: int, mask: Mask | None, threads: ScanThreads = ALONE) -> "Candidates":
+        """Returns each query's best by the codes, at most ``count``, of rows that the mask allows."""
         tasks = []
         first = 0
         for segment in self.segments:
@@ -64,15 +61,12 @@ class CompressedScan:
             tasks.append((segment, first, part))
             first += segment.count
         queries = self.codebook.rotated(queries)
-        if threads is None or len(tasks) == 1:
-            return _scan(tasks, queries, count)
-        half = (len(tasks) + 1) // 2
-        other = threads.submit(_scan, tasks[half:], queries, count)
-        mine = _scan(tasks[:half], queries, count)
-        theirs = other.result()
+        found = threads.share(lambda some: _scan(some, queries, count), tasks)
+        if len(found) == 1:
+            return found[0]
         return _best(
-            np.concatenate([mine.cosines, theirs.cosines], axis=1),
-            np.concatenate([mine.rows, theirs.rows], axis=1),
+            np.concatenate([part.cosines for part in found], axis=1),
+            np.concatenate([part.rows for part in found], axis=1),
             count,
         )
 

@@ -1,7 +1,6 @@
 """The index on the processor: every vector in float32, and, from some size on, a compressed scan in front of them."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from vectorstore.index.cpu_state import CpuState
 from vectorstore.index.exact import Best, merged, nearest_rows
 from vectorstore.index.rows import Mask
 from vectorstore.index.saved_array import SavedArray
+from vectorstore.index.threads import ALONE, ScanThreads
 
 FLAT_KIND: Final = "flat-f32-cpu"
 COMPRESSED_KIND: Final = "pq4-fastscan-cpu"
@@ -32,8 +32,8 @@ class CpuPlan:
     same_person_similarity: float
     # Where the float32 vectors go once there is a compressed scan, since then they are seldom read.
     mapped: Allocator
-    # Share the scan of one query when there are several segments.
-    threads: Executor | None = None
+    # Share one search.
+    threads: ScanThreads = ALONE
 
 
 class CpuIndex:
@@ -74,7 +74,7 @@ class CpuIndex:
         if k <= 0:
             return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in vectors]
         if exact or state.scan is None:
-            best = nearest_rows(state.vectors, vectors, k, mask)
+            best = nearest_rows(state.vectors, vectors, k, mask, threads=self._plan.threads)
         else:
             best = self._search_codes(state, vectors, k, mask, live_count)
         ids = state.rows.ids

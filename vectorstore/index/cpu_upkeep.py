@@ -183,7 +183,7 @@ def _measured(scan: CompressedScan, seen: _Seen, same_person_similarity: float) 
     def by_codes(queries: Vectors, count: int) -> RowLists:
         lists = []
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            found = scan.candidates(queries[start : start + _QUERIES_AT_ONCE], count, alive, None)
+            found = scan.candidates(queries[start : start + _QUERIES_AT_ONCE], count, alive)
             order = np.argsort(-found.cosines, axis=1, kind="stable")
             lists.append(np.take_along_axis(found.rows, order, axis=1))
         return np.concatenate(lists)

@@ -14,30 +14,47 @@ from runtime.vectors import Vector
 from vectorstore.index.base import Vectors
 from vectorstore.index.blocks import Rows, VectorBlocks
 from vectorstore.index.rows import Mask
+from vectorstore.index.threads import ALONE, ScanThreads
 
 # One query's best rows and their cosines, best first.
 Best = tuple[Rows, Vector]
 # Cosines held at once: 4 MiB, so that they stay in the cache between the product and the look at them.
 _MOST_COSINES: Final = 2**20
 _LEAST_ROWS: Final = 4096
-_MOST_ROWS: Final = 32_768
+_MOST_ROWS: Final = 16_384
 # Confined to less than this share of the rows, those are gathered; otherwise all are multiplied and the others masked.
 _GATHER_SHARE: Final = 0.25
 _GATHER_ROWS: Final = 8192
+# From so many rows on, a search is shared between threads: below, handing it over would take as long.
+_SHARED_ROWS: Final = 32_768
 
 
 def nearest_rows(
-    vectors: VectorBlocks, queries: Vectors, k: int, mask: Mask | None = None, *, start: int = 0
+    vectors: VectorBlocks,
+    queries: Vectors,
+    k: int,
+    mask: Mask | None = None,
+    *,
+    start: int = 0,
+    threads: ScanThreads = ALONE,
 ) -> list[Best]:
     """Returns for each query (n, dimension) its k best rows from ``start`` on, of those that a mask (rows,) allows."""
-    best = BestRows(len(queries), k)
     stop = len(vectors)
     if mask is not None:
         rows = start + np.flatnonzero(mask[start:stop])
         if len(rows) < _GATHER_SHARE * (stop - start):
             return among_rows(vectors.take, rows, queries, k)
     most_rows = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_COSINES // max(1, len(queries))))
-    for first, piece in vectors.pieces(start, stop, most_rows):
+    pieces = list(vectors.pieces(start, stop, most_rows))
+    if len(pieces) * most_rows < _SHARED_ROWS:
+        threads = ALONE
+    parts = threads.share(lambda some: _nearest_in(some, queries, k, mask), pieces)
+    return parts[0] if len(parts) == 1 else merged(parts, k)
+
+
+def _nearest_in(pieces: Sequence[tuple[int, Vectors]], queries: Vectors, k: int, mask: Mask | None) -> list[Best]:
+    best = BestRows(len(queries), k)
+    for first, piece in pieces:
         cosines = products(piece, queries)
         if mask is not None:
             cosines[~mask[first : first + len(piece)]] = -np.inf
@@ -59,8 +76,8 @@ def products(rows: Vectors, queries: Vectors) -> npt.NDArray[np.float32]:
     if len(queries) == 1:
         # A matrix by a vector: NumPy takes a matrix of one column for a matrix, at several times the cost.
         cosines: npt.NDArray[np.float32] = (rows @ queries[0])[:, None]
-        return cosines
-    cosines = rows @ queries.T
+    else:
+        cosines = rows @ queries.T
     return cosines
 
 

@@ -62,10 +62,11 @@ class NewPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A deleted photo whose original still has to go."""
+    """A deleted photo whose original still has to go. deletion_id: which deletion, where there was more than one."""
 
     photo_id: str
     source: Source
+    deletion_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Deletion:
     source: Source
     face_count: int
     original_removed: bool
+    deletion_id: int
 
 
 @dataclass(frozen=True, slots=True)

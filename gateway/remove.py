@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.deadlines import TimeLeft, no_caller
 from gateway.metrics import PENDING_REMOVALS, REMOVALS
 from gateway.photo_store import BadKey, PhotoStore, is_kept
-from gateway.records import Removal, Source
+from gateway.records import Removal
 from gateway.renditions import Renditions
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import DependencyUnavailable, InvalidField, TwinError
@@ -55,7 +55,7 @@ class Remover:
         if deletion.original_removed:
             return Removed(deletion.face_count, original_removed=True)
         try:
-            await self._remove_original(photo_id, deletion.source, time_left)
+            await self._remove_original(Removal(photo_id, deletion.source, deletion.deletion_id), time_left)
         except TwinError as error:
             _log.warning("an original's removal is left to the retry", reason=error.reason)
             self._wake.set()
@@ -90,15 +90,16 @@ class Remover:
         for removal in pending:
             await self._renditions.purge(removal.photo_id)
             try:
-                await self._remove_original(removal.photo_id, removal.source, no_caller)
+                await self._remove_original(removal, no_caller)
             except TwinError as error:
                 left += 1
                 _log.warning("an original could not be removed", reason=error.reason)
         PENDING_REMOVALS.set(left)
         return left
 
-    async def _remove_original(self, photo_id: str, source: Source, time_left: TimeLeft) -> None:
+    async def _remove_original(self, removal: Removal, time_left: TimeLeft) -> None:
         """Removes an original of ours and has that recorded; the owner's own file stays, and nothing is left to do."""
+        source = removal.source
         if is_kept(source):
             if source.store != self._store.name:
                 # It is ours, and out of reach: confirming it would only make it forgotten.
@@ -109,4 +110,4 @@ class Remover:
                 _log.error("an original's key leads out of the store")
             else:
                 REMOVALS.inc()
-        await self._vectors.confirm_removal(photo_id, time_left(self._store_timeout_s))
+        await self._vectors.confirm_removal(removal.photo_id, removal.deletion_id, time_left(self._store_timeout_s))

@@ -66,14 +66,13 @@ class VectorStore:
         with peer_errors(DEPENDENCY):
             answer = await self._stub.DeletePhoto(request, timeout=timeout_s, metadata=request_metadata())
         source = Source(answer.source.store, answer.source.key)
-        return Deletion(source, answer.face_count, answer.original_removed)
+        return Deletion(source, answer.face_count, answer.original_removed, answer.deletion_id)
 
-    async def confirm_removal(self, photo_id: str, timeout_s: float) -> None:
-        """Records that a deleted photo's original is gone."""
+    async def confirm_removal(self, photo_id: str, deletion_id: int, timeout_s: float) -> None:
+        """Records that the original that a deletion left behind is gone."""
+        request = pb.ConfirmRemovalRequest(photo_id=photo_id, deletion_id=deletion_id)
         with peer_errors(DEPENDENCY):
-            await self._stub.ConfirmRemoval(
-                pb.ConfirmRemovalRequest(photo_id=photo_id), timeout=timeout_s, metadata=request_metadata()
-            )
+            await self._stub.ConfirmRemoval(request, timeout=timeout_s, metadata=request_metadata())
 
     async def list_removals(self, timeout_s: float) -> AsyncGenerator[Removal, None]:
         """Yields the deleted photos whose originals still have to go, oldest first. timeout_s is for each page."""
@@ -83,7 +82,8 @@ class VectorStore:
             with peer_errors(DEPENDENCY):
                 page = await self._stub.ListRemovals(request, timeout=timeout_s, metadata=request_metadata())
             for removal in page.removals:
-                yield Removal(removal.photo_id, Source(removal.source.store, removal.source.key))
+                source = Source(removal.source.store, removal.source.key)
+                yield Removal(removal.photo_id, source, removal.deletion_id)
             token = page.next_page_token
             if not token:
                 return

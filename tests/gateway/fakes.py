@@ -105,6 +105,7 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         self.removals: dict[str, vs.Removal] = {}
         self.deleted: dict[str, tuple[bytes, vs.DeletePhotoResponse]] = {}
         self.next_face_id = 1
+        self.last_deletion_id = 0
 
     def add(self, gallery: str, photo: vs.Photo) -> vs.Photo:
         if gallery not in self.galleries:
@@ -167,6 +168,7 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
                 source=answer.source,
                 face_count=answer.face_count,
                 original_removed=request.photo_id not in self.removals,
+                deletion_id=answer.deletion_id,
             )
         if request.photo_id not in self.photos:
             raise NotFound("photo")
@@ -174,11 +176,17 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         if token not in (None, photo.deletion_token_sha256):
             raise NotFound("photo")
         del self.photos[request.photo_id]
-        self.removals[request.photo_id] = vs.Removal(photo_id=request.photo_id, source=photo.source)
-        answer = vs.DeletePhotoResponse(source=photo.source, face_count=len(photo.faces))
+        self.last_deletion_id += 1
+        number = self.last_deletion_id
+        removal = vs.Removal(photo_id=request.photo_id, source=photo.source, deletion_id=number)
+        self.removals[request.photo_id] = removal
+        answer = vs.DeletePhotoResponse(source=photo.source, face_count=len(photo.faces), deletion_id=number)
         self.deleted[request.photo_id] = (photo.deletion_token_sha256, answer)
         self.script.leave("DeletePhoto")
         return answer
+
+    async def DeletePhotos(self, request: vs.DeletePhotosRequest, context: Context) -> vs.DeletePhotosResponse:
+        raise NotForTheGateway
 
     async def ListRemovals(self, request: vs.ListRemovalsRequest, context: Context) -> vs.ListRemovalsResponse:
         await self.script.enter("ListRemovals", context)
@@ -190,7 +198,9 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
 
     async def ConfirmRemoval(self, request: vs.ConfirmRemovalRequest, context: Context) -> vs.ConfirmRemovalResponse:
         await self.script.enter("ConfirmRemoval", context)
-        self.removals.pop(request.photo_id, None)
+        pending = self.removals.get(request.photo_id)
+        if pending is not None and pending.deletion_id == request.deletion_id:
+            del self.removals[request.photo_id]
         return vs.ConfirmRemovalResponse()
 
     async def CreateGallery(self, request: vs.CreateGalleryRequest, context: Context) -> vs.CreateGalleryResponse:

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,8 @@ _CONTESTANTS: Final[dict[str, tuple[str, Callable[[Setup], Contestant], str]]] =
 # While settings are tried.
 _TRIAL_PROBES: Final = 100
 _TRIAL_S: Final = 1.0
+# That one caller asks for in each round.
+_ROUND_PROBES: Final = 200
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,6 +105,7 @@ class _Contest:
     def __init__(self, gallery: MadeUpGallery, options: Any, folder: Path) -> None:
         self._gallery, self._options, self._folder = gallery, options, folder
         self._workers: dict[str, Worker] = {}
+        self._started = time.monotonic()
         self.failed = False
 
     def run(self, names: Sequence[str]) -> list[Entry]:
@@ -109,7 +113,7 @@ class _Contest:
         try:
             entries = [entry for entry in map(self._enter, names) if entry]
             for turn in range(self._options.repeats):
-                print(f"round {turn + 1} of {self._options.repeats} …", flush=True)
+                self._say(f"round {turn + 1} of {self._options.repeats} …")
                 entries = [entry for entry in entries if self._measure(entry)]
             for entry in entries:
                 self._finish(entry)
@@ -121,9 +125,9 @@ class _Contest:
     def _enter(self, name: str) -> Entry | None:
         title, _, package = _CONTESTANTS[name]
         if importlib.util.find_spec(package) is None:
-            print(f"** {title} is left out: {package} is not installed; see tools/add-bench-peers", flush=True)
+            self._say(f"** {title} is left out: {package} is not installed; see tools/add-bench-peers")
             return None
-        print(f"building {title} …", flush=True)
+        self._say(f"building {title} …")
         try:
             worker = self._start(name)
             built: Built = worker.call("build")
@@ -146,7 +150,7 @@ class _Contest:
         try:
             for point in entry.shown:
                 for callers in CALLERS:
-                    arguments = (point.variant, callers, 2 * self._options.probes, self._options.seconds)
+                    arguments = (point.variant, callers, _ROUND_PROBES, self._options.seconds)
                     point.loads += self._workers[entry.name].call("under_load", *arguments)
         except WorkerFailed as failure:
             self._fail(entry.name, failure)
@@ -154,7 +158,7 @@ class _Contest:
         return True
 
     def _finish(self, entry: Entry) -> None:
-        print(f"changing and restarting {entry.title} …", flush=True)
+        self._say(f"changing and restarting {entry.title} …")
         try:
             changed: Changed | None = self._workers[entry.name].call("change")
             if changed:
@@ -170,13 +174,19 @@ class _Contest:
 
     def _start(self, name: str) -> Worker:
         setup = Setup(self._folder / name, self._options.threads, self._gallery)
+        # Heeded only before NumPy is loaded. Ours shares its searches between threads itself, and its service has BLAS
+        # use one in each; importing it here has said so for everybody, which would slow the others down.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1" if name == "ours" else str(self._options.threads)
         self._workers[name] = Worker(_CONTESTANTS[name][1], setup, self._folder)
         return self._workers[name]
 
     def _fail(self, name: str, failure: WorkerFailed) -> None:
         self.failed = True
-        print(f"** {_CONTESTANTS[name][0]} failed:\n{failure}", flush=True)
+        self._say(f"** {_CONTESTANTS[name][0]} failed:\n{failure}")
         self._workers.pop(name).stop()
+
+    def _say(self, text: str) -> None:
+        print(f"{time.monotonic() - self._started:6.0f} s  {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,12 @@ class Service:
                     return
 
     def _start_process(self, database_url: str) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TWIN_")}
+        # As it is started by anybody else: without what was set for the benchmark.
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("TWIN_") and name != "OPENBLAS_NUM_THREADS"
+        }
         return subprocess.Popen(
             [sys.executable, "-m", "vectorstore"],
             stdout=subprocess.PIPE,

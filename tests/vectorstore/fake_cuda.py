@@ -30,6 +30,8 @@ class ProcessEnded(BaseException):
 class FakeDriver:
     """See Driver."""
 
+    name = "a fake device"
+
     def __init__(self, total_bytes: int = 2**30) -> None:
         self.total_bytes = total_bytes
         self.allocations: dict[int, npt.NDArray[np.uint8]] = {}

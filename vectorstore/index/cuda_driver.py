@@ -25,7 +25,10 @@ class DeviceFull(Exception):
 
 
 class Driver(Protocol):
-    """Memory on one device, by address. All but ``memory`` are for the thread that called ``enter``."""
+    """Memory on one device, by address. All but ``name`` and ``memory`` are for the thread that called ``enter``."""
+
+    # As its maker calls it.
+    name: str
 
     def enter(self) -> None:
         """Makes the calling thread the one that uses the device."""
@@ -68,10 +71,14 @@ class CudaDriver:
         try:
             self._call("cuInit", ctypes.c_uint(0))
             self._call("cuDeviceGet", ctypes.byref(number), ctypes.c_int(device))
+            name = ctypes.create_string_buffer(256)
+            self._call("cuDeviceGetName", name, ctypes.c_int(len(name)), number)
             # Kept until the process ends, as FAISS's runtime keeps it.
             self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), number)
         except (OwnerLost, ValueError) as error:
             raise StartupError(f"CUDA device {device} cannot be used: {error}") from None
+
+        self.name = name.value.decode()
 
     def enter(self) -> None:
         """See Driver."""

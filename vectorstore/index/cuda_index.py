@@ -229,6 +229,11 @@ class CudaIndex:
         if taken:
             self._last_on_device = int(ids[taken - 1])
 
+    def release(self) -> None:
+        """Gives the device's memory back now; the index is of no use afterwards."""
+        if self._store is not None:
+            self._store.release()
+
     def to_arrays(self) -> dict[str, SavedArray]:
         """See VectorIndex."""
         alive, blocks = self._rows.alive.copy(), self._blocks.frozen(len(self._rows))

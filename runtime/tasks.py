@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from runtime.logs import get_logger
 from runtime.readiness import Readiness
+
+_CANCEL_AGAIN_S: Final = 0.5
 
 _log = get_logger(__name__)
 
@@ -27,10 +29,12 @@ class TaskSupervisor:
 
     async def stop(self) -> None:
         """Cancels every task and waits for their ends."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = set(self._tasks)
+        while tasks:
+            # Again, where the first time was lost: what fails while it is being cancelled goes on as after any failure.
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)
 
     def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

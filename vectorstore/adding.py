@@ -131,7 +131,8 @@ class PhotoAdder:
 
     async def _store(self, photos: Sequence[NewPhoto]) -> list[Outcome]:
         try:
-            return list(await store_photos(self._database, self._follower.own_rows, photos))
+            follower = self._follower
+            return list(await store_photos(self._database, follower.own_rows, photos, follower.applied_revision))
         except TwinError as error:
             return [error] * len(photos)
         except Exception as error:

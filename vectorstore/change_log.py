@@ -9,9 +9,11 @@ import enum
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from runtime import failpoints, logs
+from runtime.errors import NotReady
 
 CHANNEL: Final = "twin_changes"
 _CHANGE_LOCK: Final = 0x7477_696E_0002
@@ -34,6 +36,8 @@ class Change:
     kind: ChangeKind
     gallery_id: int
     face_ids: tuple[int, ...]
+    # Of the beginning of the transaction that wrote it.
+    change_time: datetime
 
 
 async def take_turn(connection: Any) -> None:
@@ -41,10 +45,16 @@ async def take_turn(connection: Any) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _CHANGE_LOCK)
 
 
-async def take_revisions(connection: Any, count: int) -> list[int]:
-    """Returns new revisions, ascending; the caller holds the turn."""
+async def take_revisions(connection: Any, count: int, *, above: int = 0) -> list[int]:
+    """Returns new revisions, ascending; the caller holds the turn.
+
+    above: what was applied here. Raises NotReady when the database gives out numbers that were used already, as one
+    does that was restored: who waits for such a revision would be told that it is applied.
+    """
     # One step of any length: nobody else takes numbers meanwhile.
     last = await connection.fetchval("SELECT setval('revisions', nextval('revisions') + $1 - 1)", count)
+    if last - count < above:
+        raise NotReady("the database is not the one that this replica follows")
     return list(range(last - count + 1, last + 1))
 
 
@@ -117,16 +127,6 @@ async def read_turn_age_s(connection: Any) -> float:
         _CHANGE_LOCK & 0xFFFF_FFFF,
     )
     return float(age_s or 0.0)
-
-
-async def read_changes(connection: Any, after_revision: int, limit: int) -> list[Change]:
-    """Returns the next changes, in order."""
-    rows = await connection.fetch(
-        "SELECT revision, kind, gallery_id, face_ids FROM changes WHERE revision > $1 ORDER BY revision LIMIT $2",
-        after_revision,
-        limit,
-    )
-    return [Change(row["revision"], ChangeKind(row["kind"]), row["gallery_id"], tuple(row["face_ids"])) for row in rows]
 
 
 async def write_audit(

@@ -32,10 +32,13 @@ class Doomed:
     request_id: str
 
 
-async def delete_rows(connection: Any, doomed: Sequence[Doomed], action: str) -> dict[uuid.UUID, DeletionRecord]:
+async def delete_rows(
+    connection: Any, doomed: Sequence[Doomed], action: str, applied_revision: int
+) -> dict[uuid.UUID, DeletionRecord]:
     """Deletes photos, each named once, in the caller's turn; returns their deletions.
 
     One change for each gallery names all faces that go there, under the last of their deletions' revisions.
+    applied_revision: what this replica had applied before.
     """
     if not doomed:
         return {}
@@ -49,7 +52,7 @@ async def delete_rows(connection: Any, doomed: Sequence[Doomed], action: str) ->
         await connection.fetch(_DELETE_PHOTOS_SQL, photo_ids),
         key=lambda photo: (photo["gallery_id"], photo["photo_id"]),
     )
-    revisions = await change_log.take_revisions(connection, len(photos))
+    revisions = await change_log.take_revisions(connection, len(photos), above=applied_revision)
     rows = await connection.fetch(
         _INSERT_DELETIONS_SQL,
         [photo["photo_id"] for photo in photos],

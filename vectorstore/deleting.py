@@ -153,7 +153,9 @@ class PhotoDeleter:
                 else:
                     answers.append(None)
             await failpoints.reach_async("delete.before_rows")
-            deletions = await delete_rows(connection, list(doomed.values()), "delete_photo")
+            deletions = await delete_rows(
+                connection, list(doomed.values()), "delete_photo", self._follower.applied_revision
+            )
             await failpoints.reach_async("delete.before_commit")
         await failpoints.reach_async("delete.committed")
         PHOTOS_DELETED.labels("asked").inc(len(deletions))
@@ -189,7 +191,7 @@ class PhotoDeleter:
             )
             request_id = logs.request_id.get()
             doomed = [Doomed(row["photo_id"], request_id) for row in rows]
-            deletions = await delete_rows(connection, doomed, "expire_photo")
+            deletions = await delete_rows(connection, doomed, "expire_photo", self._follower.applied_revision)
             await failpoints.reach_async("expiry.before_commit")
         await failpoints.reach_async("expiry.committed")
         self._follower.wake()

@@ -14,9 +14,10 @@ import numpy as np
 from runtime import failpoints
 from runtime.errors import NotReady, TwinError
 from runtime.logs import get_logger
-from vectorstore.change_log import CHANNEL, Change, ChangeKind, read_changes, read_head
+from vectorstore.change_log import CHANNEL, Change, ChangeKind, read_head
 from vectorstore.database import Database
 from vectorstore.gallery_view import GalleryView
+from vectorstore.history import Anchor, HistoryChanged, after, read_log
 from vectorstore.index.choose import IndexMaker
 from vectorstore.loading import load_projection
 from vectorstore.metrics import APPLIED_REVISION, DATABASE_REVISION, FACES, TOMBSTONES
@@ -46,6 +47,8 @@ class Follower:
         self._progress = asyncio.Condition()
         self._applied_revision = 0
         self._head_revision = 0
+        # The change of that revision; None before the log was read for the first time.
+        self._anchor: Anchor | None = None
         # What this process has committed and not yet applied.
         self.own_rows = OwnRows()
         # Held while a batch is applied, and by who needs the projection to stand still at one revision.
@@ -119,6 +122,10 @@ class Follower:
                             await self._sleep()
                 finally:
                     connection.terminate()
+            except HistoryChanged as error:
+                # Whoever supervises this task ends the service, which answers no search from now on.
+                _log.error(str(error))
+                raise
             except Exception as error:
                 if not is_unavailable(error):
                     raise
@@ -135,7 +142,7 @@ class Follower:
 
     async def _apply_next(self, connection: Any) -> bool:
         """Applies the next changes; returns True when there may be more."""
-        read = await read_changes(connection, self._applied_revision, BATCH_CHANGES)
+        read, self._anchor = await read_log(connection, self._anchor, self._applied_revision, BATCH_CHANGES)
         if not read:
             return False
         changes = _first_changes(read, BATCH_FACES)
@@ -146,6 +153,7 @@ class Follower:
             for group in _split_by_gallery_changes(changes):
                 await self._apply(connection, group)
                 await failpoints.reach_async("follower.between_changes")
+            self._anchor = after(self._anchor, changes[-1])
             await self._advance(changes[-1].revision)
         self.own_rows.forget(changes[-1].revision)
         await failpoints.reach_async("follower.applied")

@@ -24,6 +24,7 @@ SEARCH_GROUP_QUERIES: Final = Histogram(
 ADD_BATCH_PHOTOS: Final = Histogram(
     "twin_vectorstore_add_batch_photos", "Photos committed together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+CHANGES_PRUNED: Final = Counter("twin_vectorstore_changes_pruned", "Old changes that this replica removed.")
 OLDEST_TRANSACTION_SECONDS: Final = Gauge(
     "twin_vectorstore_oldest_transaction_seconds",
     "Age of the transaction that every other writer waits for; 0 while there is none.",

@@ -98,10 +98,6 @@ class OwnRows:
         for old in [known for known in self._by_revision if known <= revision]:
             del self._by_revision[old]
 
-    def clear(self) -> None:
-        """Drops everything: the log that named these changes is not the one that is followed now."""
-        self._by_revision.clear()
-
     def _drop(self, revision: int, offer: "asyncio.Future[IndexedFaces | None]") -> None:
         if self._by_revision.get(revision) is offer:
             del self._by_revision[revision]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 
 import grpc
 from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
@@ -22,6 +23,7 @@ from vectorstore.metrics import LOAD_SECONDS, STARTED_FROM_SNAPSHOT
 from vectorstore.postgres_errors import is_unavailable
 from vectorstore.prepare import prepare_database
 from vectorstore.projection import Projection
+from vectorstore.pruning import Pruner
 from vectorstore.removals import Removals
 from vectorstore.searching import Searcher
 from vectorstore.servicer import VectorStoreServicer
@@ -100,6 +102,8 @@ class VectorStore:
         context.tasks.spawn(self._snapshot_schedule.run(), "snapshot schedule")
         context.tasks.spawn(self._adder.run(), "photo adder")
         context.tasks.spawn(self._deleter.run(), "photo deleter")
+        pruner = Pruner(self._database, timedelta(hours=self._settings.change_log_retention_hours))
+        context.tasks.spawn(pruner.run(), "change log pruner")
         context.tasks.spawn(self._deleter.expire(self._settings.expiry_interval_s), "consent expiry")
 
     async def stop(self) -> None:

@@ -22,6 +22,8 @@ class VectorStoreSettings(ServiceSettings):
     search_threads: Annotated[int, Field(ge=1, le=256)] = 2
     # Searches that may wait for a thread; more are refused at once.
     search_queue_size: Annotated[int, Field(ge=1, le=10_000)] = 256
+    # How far back the change log reaches. A replica or a snapshot that is further behind is built anew.
+    change_log_retention_hours: Annotated[float, Field(ge=1, le=87_600)] = 168.0
     # Between two looks whether a snapshot is due; 0: none is written unasked. A deleted photo leaves the disk by then.
     snapshot_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 900.0
     # Changes that are worth a snapshot; of a large gallery, a hundredth of its faces are.

@@ -29,9 +29,12 @@ from vectorstore.rows_sql import FACE_COLUMNS, PHOTO_COLUMNS, photo_row
 Outcome = StoredPhoto | TwinError
 
 
-async def store_photos(database: Database, own_rows: OwnRows, batch: Sequence[NewPhoto]) -> list[Outcome]:
+async def store_photos(
+    database: Database, own_rows: OwnRows, batch: Sequence[NewPhoto], applied_revision: int
+) -> list[Outcome]:
     """Adds what is new of the batch, and returns every photo's outcome once all is committed.
 
+    applied_revision: what this replica had applied before.
     Raises what ``Database.writing`` raises; then none of the batch is added, or, when the connection broke in the
     middle of the commit, nobody knows: the same photos added again tell.
     """
@@ -44,7 +47,7 @@ async def store_photos(database: Database, own_rows: OwnRows, batch: Sequence[Ne
         places.sort(key=lambda position: batch[position].gallery.gallery_id)
         added: dict[int, StoredPhoto] = {}
         if places:
-            insertion = await _Insertion.begin(connection, [batch[position] for position in places])
+            insertion = await _Insertion.begin(connection, [batch[position] for position in places], applied_revision)
             added = dict(zip(places, insertion.stored, strict=True))
             await insertion.write(connection)
             await after_commit.enter_async_context(own_rows.offered(insertion.indexed_faces()))
@@ -88,9 +91,9 @@ class _Insertion:
         self._rows = [self._face_rows(gallery_id, positions) for gallery_id, positions in self._galleries.items()]
 
     @classmethod
-    async def begin(cls, connection: Any, new: Sequence[NewPhoto]) -> "_Insertion":
+    async def begin(cls, connection: Any, new: Sequence[NewPhoto], applied_revision: int) -> "_Insertion":
         """Takes revisions and face ids; the caller holds the turn."""
-        revisions = await change_log.take_revisions(connection, len(new))
+        revisions = await change_log.take_revisions(connection, len(new), above=applied_revision)
         face_ids = await change_log.take_face_ids(connection, sum(len(one.photo.faces) for one in new))
         now = datetime.now(UTC)
         stored, start = [], 0

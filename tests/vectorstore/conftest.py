@@ -88,7 +88,7 @@ async def database_url(shared_database_url: str) -> str:
     connection: asyncpg.Connection[Any] = await asyncpg.connect(shared_database_url)
     try:
         await connection.execute("TRUNCATE galleries, photos, faces, changes, deletions, audit_log RESTART IDENTITY")
-        await connection.execute("UPDATE store SET store_id = gen_random_uuid()")
+        await connection.execute("UPDATE store SET store_id = gen_random_uuid(), pruned_revision = 0")
     finally:
         await connection.close()
     return shared_database_url

@@ -15,6 +15,7 @@ from tests.vectorstore.wire import DIMENSION, MODEL, random_unit
 from vectorstore import change_log
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import encode_pgvector, prepare_connection
+from vectorstore.history import read_log
 from vectorstore.migrate import MIGRATIONS_FOLDER, migrate, read_migrations
 from vectorstore.prepare import prepare_database
 
@@ -82,9 +83,10 @@ async def test_a_follower_only_ever_sees_revisions_in_order(
         )
         seen: list[int] = []
         while not writers.done():
-            seen += [change.revision for change in await change_log.read_changes(database, seen[-1] if seen else 0, 9)]
+            changes, _ = await read_log(database, None, seen[-1] if seen else 0, 9)
+            seen += [change.revision for change in changes]
         await writers
-        while changes := await change_log.read_changes(database, seen[-1], 9):
+        while changes := (await read_log(database, None, seen[-1], 9))[0]:
             seen += [change.revision for change in changes]
     assert seen == sorted(seen)
     assert len(seen) == 61

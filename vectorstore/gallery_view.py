@@ -9,6 +9,7 @@ from vectorstore.catalog import Catalog, CatalogFace
 from vectorstore.index.base import Ids, IndexFacts, VectorIndex, Vectors
 from vectorstore.index.choose import IndexMaker
 from vectorstore.index.locks import SharedLock
+from vectorstore.index.rehouse import Move
 from vectorstore.records import GalleryRecord
 from vectorstore.sample import GallerySample
 
@@ -19,6 +20,7 @@ class GalleryView:
     def __init__(self, gallery: GalleryRecord, maker: IndexMaker, expected_faces: int = 0) -> None:
         self.gallery = gallery
         self.lock = SharedLock()
+        self._maker = maker
         self.index: VectorIndex = maker.empty(gallery, expected_faces)
         self.catalog = Catalog()
         self.sample = GallerySample(gallery.dimension)
@@ -51,6 +53,8 @@ class GalleryView:
         """
         with self.lock.reading():
             work = self.index.upkeep()
+            better = self._maker.better(self.gallery, self.index.facts()) if work is None else None
+            move = Move(self.index, better) if better is not None else None
             catalog = self.catalog.state() if self.catalog.wants_compaction() else None
         if work is not None:
             failpoints.reach("compaction.begun")
@@ -58,12 +62,16 @@ class GalleryView:
             failpoints.reach("compaction.before_exchange")
             with self.lock.writing():
                 publish()
+        if move is not None:
+            finish = move.fill()
+            with self.lock.writing():
+                self.index = finish()
         if catalog is not None:
             smaller = Catalog.of(catalog.compacted())
             with self.lock.writing():
                 self.catalog.catch_up(smaller, catalog)
                 self.catalog = smaller
-        return work is not None or catalog is not None
+        return work is not None or move is not None or catalog is not None
 
     def restore(self, index: VectorIndex, catalog: Catalog, last_face_id: int) -> None:
         """Takes over what a snapshot held; for a view that nobody sees yet."""

@@ -8,6 +8,7 @@ from typing import Final
 
 import faiss
 
+from runtime.errors import StartupError
 from runtime.logs import get_logger
 from vectorstore.gallery_view import GalleryView
 from vectorstore.metrics import UPKEEP_FAILURES, UPKEEP_SECONDS
@@ -51,7 +52,7 @@ class Maintenance:
         start_s = time.monotonic()
         try:
             worked = await asyncio.get_running_loop().run_in_executor(self._thread, view.upkeep)
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, StartupError) as error:
             UPKEEP_FAILURES.inc()
             self._not_before_s[view.gallery.gallery_id] = time.monotonic() + _RETRY_S
             _log.error("a gallery's index could not be kept up", gallery=view.gallery.name, error=type(error).__name__)

@@ -151,3 +151,8 @@ def _can_grow(segment: Segment) -> bool:
 def encodable(count: int) -> int:
     """Returns how many of so many rows can be coded: whole blocks."""
     return count // BLOCK_ROWS * BLOCK_ROWS
+
+
+def compressed_bytes(dimension: int, count: int) -> int:
+    """Returns the memory that the codes and the fixed point vectors of so many rows take."""
+    return count * (2 * dimension + dimension // 4 + 8)

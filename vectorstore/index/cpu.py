@@ -1,6 +1,6 @@
 """The index on the processor: every vector in float32, and, from some size on, a compressed scan in front of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import numpy as np
 from vectorstore.index import cpu_upkeep
 from vectorstore.index.base import Arrays, Ids, IndexFacts, Neighbours, Upkeep, Vectors
 from vectorstore.index.blocks import Allocator, InMemory
-from vectorstore.index.compressed import compare_fixed, rerank
+from vectorstore.index.compressed import compare_fixed, compressed_bytes, rerank
 from vectorstore.index.cpu_state import CpuState
 from vectorstore.index.exact import Best, merged, nearest_rows
 from vectorstore.index.rows import Mask
@@ -18,6 +18,7 @@ from vectorstore.index.threads import ALONE, ScanThreads
 
 FLAT_KIND: Final = "flat-f32-cpu"
 COMPRESSED_KIND: Final = "pq4-fastscan-cpu"
+CPU_KINDS: Final = (FLAT_KIND, COMPRESSED_KIND)
 # Confined to fewer faces than this many times the candidates, those faces' vectors are compared instead of all codes.
 _FEW: Final = 6
 
@@ -34,6 +35,8 @@ class CpuPlan:
     mapped: Allocator
     # Share one search.
     threads: ScanThreads = ALONE
+    # Tells whether so many bytes more of memory can be had; without them every vector goes on being compared.
+    has_room: Callable[[int], bool] = lambda _: True
 
 
 class CpuIndex:
@@ -111,8 +114,11 @@ class CpuIndex:
 
     def upkeep(self) -> Upkeep | None:
         """See VectorIndex."""
-        work = cpu_upkeep.next_work(self._state, self._plan.compress_from)
-        if work is None:
+        state = self._state
+        work = cpu_upkeep.next_work(state, self._plan.compress_from)
+        # What a compressed scan of all would take; where there is one already, at most this much for a moment.
+        needed = compressed_bytes(self._dimension, len(state.rows) - len(state.fixed))
+        if work is None or not self._plan.has_room(needed):
             return None
 
         def prepare() -> Any:

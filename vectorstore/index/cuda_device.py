@@ -23,8 +23,9 @@ SCRATCH_BYTES: Final = 2 * 2**30
 class CudaDevice:
     """What indexes on the device work with. ``library``: FAISS's GPU classes, for the owner's thread alone."""
 
-    def __init__(self, driver: Driver, library: Any, owner: DeviceOwner) -> None:
+    def __init__(self, driver: Driver, library: Any, owner: DeviceOwner, number: int = 0) -> None:
         self.library = library
+        self.number = number
         self.owner = owner
         self._driver = driver
         self.resources: Any = None
@@ -79,7 +80,7 @@ def open_device(number: int = 0) -> CudaDevice:
             driver = CudaDriver(number)
             if faiss.get_num_gpus() <= number:
                 raise StartupError(f"FAISS finds no CUDA device {number}; check CUDA_VISIBLE_DEVICES and the driver")
-            _devices[number] = CudaDevice(driver, faiss, DeviceOwner(f"CUDA device {number}"))
+            _devices[number] = CudaDevice(driver, faiss, DeviceOwner(f"CUDA device {number}"), number)
         return _devices[number]
 
 
@@ -97,5 +98,5 @@ def cuda_memory_bytes(number: int = 0) -> tuple[int, int] | None:
         device = _devices.get(number)
     try:
         return (device.driver if device is not None else CudaDriver(number)).memory()
-    except (StartupError, OwnerLost, ValueError):
+    except (StartupError, DeviceFull, OwnerLost, ValueError):
         return None

@@ -75,7 +75,7 @@ class CudaDriver:
             self._call("cuDeviceGetName", name, ctypes.c_int(len(name)), number)
             # Kept until the process ends, as FAISS's runtime keeps it.
             self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), number)
-        except (OwnerLost, ValueError) as error:
+        except (DeviceFull, OwnerLost, ValueError) as error:
             raise StartupError(f"CUDA device {device} cannot be used: {error}") from None
 
         self.name = name.value.decode()

@@ -126,9 +126,9 @@ class QuantizedStore:
         """Makes FAISS's index; returns the least of each value and the width of its range, (2 × dimension,)."""
         library, resources = self._device.library, self._device.resources
         flat = library.GpuIndexFlatConfig()
-        flat.use_cuvs = False
+        flat.device, flat.use_cuvs = self._device.number, False
         config = library.GpuIndexIVFScalarQuantizerConfig()
-        config.use_cuvs = False
+        config.device, config.use_cuvs = self._device.number, False
         config.indicesOptions = library.INDICES_64_BIT
         # Rows of the sample are as good as centroids here: they share the work out, and nothing else.
         self._quantizer = library.GpuIndexFlatIP(resources, self._dimension, flat)

@@ -52,8 +52,8 @@ web-test: setup
 browser-deps: ## Chromium, which the browser tests drive
 	@tools/install-chromium
 
-bench: setup $(BENCH_READY) ## Ours beside the peers, in one run
-	$(BIN)/python -m benchmarks
+bench: setup $(BENCH_READY) ## Ours beside the peers, in one run; BENCH=search (embed, write, start) for one of them
+	$(BIN)/python -m benchmarks $(BENCH)
 
 format: setup ## Formats Python, protos and the page's sources
 	$(BIN)/ruff check --fix

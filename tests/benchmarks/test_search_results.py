@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks.load import Load
+from benchmarks.search_markdown import tables
 from benchmarks.search_results import Entry, Point, choose, comparisons, table
 
 
@@ -81,3 +82,24 @@ def test_table_and_json_have_a_line_for_everybody_also_where_little_was_measured
     assert "the echo, echo" in echo
     shown = json.loads(json.dumps([entry.as_json() for entry in entries]))[0]["shown"]
     assert shown[0]["callers"]["64"]["queries_per_s"] == pytest.approx(100)
+
+
+def test_the_documents_table_has_a_row_for_everybody_and_the_ratios_below() -> None:
+    entries = [
+        _entry("flat", _point("exact", (1.0, 1.0), p50_ms=15.0)),
+        _entry("ours", _point("fast", (0.999, 0.994), p50_ms=0.5)),
+        _entry("echo", Point("echo", None)),
+    ]
+    result = {
+        "faces": 100_000,
+        "distribution": "iso",
+        "threads": 2,
+        "entries": [entry.as_json() for entry in entries],
+        "comparisons": comparisons(entries),
+    }
+    text = tables([json.loads(json.dumps(result))])
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+    assert "| the ours, fast | 0.999 / 0.994 | 0.50 / 1.00 |" in text
+    assert "| the echo, echo | – / – | – / – |" in text
+    assert "- one caller's p50, flat over ours: 30.00" in text

@@ -4,6 +4,7 @@ asyncpg shows a server that is down, starting, stopping or stalled in half a doz
 caller or a log: an exception's DETAIL can hold a whole row, embedding included.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,6 +49,10 @@ def mapped_errors() -> Iterator[None]:
     try:
         yield
     except POSTGRES_FAILURES as error:
+        if _is_being_cancelled():
+            # A rollback that fails on a dead connection must not take the place of the cancellation that led to it:
+            # whoever cancelled would wait for ever.
+            raise asyncio.CancelledError from None
         state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
         if state in _FULL_STATES:
             raise StorageFull("the database's disk is full") from None
@@ -55,3 +60,12 @@ def mapped_errors() -> Iterator[None]:
             raise DependencyUnavailable(DEPENDENCY) from None
         # "from None": the original's text may hold a row.
         raise DatabaseBug(f"{type(error).__name__} {state}") from None
+
+
+def _is_being_cancelled() -> bool:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        # No event loop runs in this thread.
+        return False
+    return task is not None and task.cancelling() > 0

@@ -165,11 +165,10 @@ class RunningStore:
         return int(psutil.Process(self.pid).memory_info().rss)
 
 
-@contextlib.asynccontextmanager
-async def running_store(
-    data_folder: Path, database_url: str = "", *, failpoints: str = "", seed: int = 0, wait: bool = True, **more: str
-) -> AsyncIterator[RunningStore]:
-    """Starts a store and ends it, whatever became of it; raises Died when it does not come to serve.
+def start_process(
+    data_folder: Path, database_url: str = "", *, failpoints: str = "", seed: int = 0, **more: str
+) -> StoreProcess:
+    """Starts a store, to be stopped by the caller.
 
     database_url: none for the embedded server. TWIN_INDEX is handed on from this process's environment.
     """
@@ -184,20 +183,36 @@ async def running_store(
         }
     if "TWIN_INDEX" in os.environ:
         environment.setdefault("TWIN_INDEX", os.environ["TWIN_INDEX"])
-    process = StoreProcess(data_folder, **environment)
+    return StoreProcess(data_folder, **environment)
+
+
+@contextlib.asynccontextmanager
+async def connected(process: StoreProcess, *, wait: bool = True) -> AsyncIterator[RunningStore]:
+    """Lends clients of a process that was started; raises Died when it does not come to serve."""
+    addresses = await process.addresses()
+    if addresses is None:
+        raise Died(process.log.read_text()[-2000:])
+    store = RunningStore(process, addresses)
     try:
-        addresses = await process.addresses()
-        if addresses is None:
-            raise Died(process.log.read_text()[-2000:])
-        store = RunningStore(process, addresses)
-        try:
-            if wait:
-                await store.until_serving()
-            yield store
-        finally:
-            await store.channel.close()
+        if wait:
+            await store.until_serving()
+        yield store
     finally:
-        await asyncio.to_thread(process.stop)
+        await store.channel.close()
+
+
+@contextlib.asynccontextmanager
+async def running_store(
+    data_folder: Path, database_url: str = "", *, wait: bool = True, **how: Any
+) -> AsyncIterator[RunningStore]:
+    """Starts a store as ``start_process`` does, and ends it, whatever became of it."""
+    process = start_process(data_folder, database_url, **how)
+    try:
+        async with connected(process, wait=wait) as store:
+            yield store
+    finally:
+        # In this thread: a test that is cancelled would not wait for another one, and leave the process behind.
+        process.stop()
 
 
 def kill_quietly(pid: int) -> None:

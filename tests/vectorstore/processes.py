@@ -24,6 +24,7 @@ class StoreProcess:
         self.data_folder = data_folder
         data_folder.parent.mkdir(parents=True, exist_ok=True)
         self.log = data_folder.parent / "service.log"
+        self._addresses: dict[str, str] | None = None
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vectorstore"],
@@ -46,9 +47,11 @@ class StoreProcess:
 
     async def addresses(self) -> dict[str, str] | None:
         """Returns what it listens on, by name; None when it ended before."""
-        assert self.process.stdout is not None
-        line = await asyncio.to_thread(self.process.stdout.readline)
-        return dict(json.loads(line)) if line else None
+        if self._addresses is None:
+            assert self.process.stdout is not None
+            line = await asyncio.to_thread(self.process.stdout.readline)
+            self._addresses = dict(json.loads(line)) if line else None
+        return self._addresses
 
     def kill(self) -> None:
         self.process.kill()

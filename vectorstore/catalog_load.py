@@ -1,13 +1,14 @@
 """A gallery's catalog, filled while photos and faces are read side by side."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from vectorstore.catalog import Catalog
 from vectorstore.catalog_state import Codes
-from vectorstore.copy_out import PHOTOS_SQL, FaceColumns, PhotoColumns, decode_texts, parse_photos
+from vectorstore.copy_out import PHOTOS_SQL, FaceColumns, PhotoColumns, parse_photos
 from vectorstore.one_moment import CopyReader
 from vectorstore.photo_rows import PhotoRows
 
@@ -20,6 +21,7 @@ class CatalogLoad:
     def __init__(self, gallery_id: int) -> None:
         self._gallery_id = gallery_id
         self._catalog = Catalog()
+        self._codes: dict[bytes, int] = {}
         self._persons: list[Codes] = []
         self._collections: list[Codes] = []
         self._waiting: list[FaceColumns] = []
@@ -36,13 +38,22 @@ class CatalogLoad:
 
     def _parse(self, content: bytes) -> PhotoColumns:
         photos = parse_photos(content)
-        stores, persons, collections = (
-            self._catalog.codes_of(decode_texts(texts)) for texts in (photos.stores, photos.persons, photos.collections)
-        )
+        stores, persons, collections = map(self._codes_of, (photos.stores, photos.persons, photos.collections))
         self._catalog.add_photos(photos.uuids, photos.times_us, stores, photos.keys, photos.key_ends)
         self._persons.append(persons)
         self._collections.append(collections)
         return photos
+
+    def _codes_of(self, texts: Sequence[bytes]) -> Codes:
+        """Returns each text's code; a text is decoded where it is met for the first time."""
+        known = self._codes
+        try:
+            codes = [known[text] for text in texts]
+        except KeyError:
+            new = [text for text in dict.fromkeys(texts) if text not in known]
+            known.update(zip(new, self._catalog.codes_of([text.decode() for text in new]).tolist(), strict=True))
+            codes = [known[text] for text in texts]
+        return np.array(codes, np.int32)
 
     def add(self, faces: FaceColumns) -> None:
         """Takes faces; their vectors are not kept."""
@@ -63,4 +74,5 @@ class CatalogLoad:
                 persons[list(faces.persons)] = self._catalog.codes_of(list(faces.persons.values()))
             self._catalog.add_faces(faces.ids, photo_of, persons, collections_of[photo_of], faces.boxes)
         self._waiting.clear()
+        self._codes.clear()
         return self._catalog

@@ -5,7 +5,6 @@ each row would cost more than reading it.
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -181,12 +180,6 @@ def _split_faces(content: bytes, dimension: int) -> tuple[npt.NDArray[Any], dict
         for name in ("face_id", "photo_id", "vector", *(("box",) if has_box else ())):
             rows[name][places[has_box]] = found[name]
     return rows, persons
-
-
-def decode_texts(texts: Sequence[bytes]) -> list[str]:
-    """Returns the texts of UTF-8, each distinct one made once."""
-    known = {text: text.decode() for text in set(texts)}
-    return [known[text] for text in texts]
 
 
 @lru_cache(maxsize=64)

@@ -334,3 +334,19 @@ async def test_a_snapshot_from_before_the_change_log_begins_is_not_loaded(
     async with start_store() as store:
         assert rebuilds == [1]
         assert late.photo_id in ids(await _all_matches(store.stub))
+
+
+@pytest.mark.parametrize(("saved", "started"), [("flat", "compressed"), ("compressed", "flat"), ("auto", "auto")])
+async def test_a_snapshot_is_used_by_an_index_of_another_kind(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], saved: str, started: str
+) -> None:
+    async with start_store(index=saved) as store:
+        await _fill(store, rng)
+        await _create(store)
+        before = await _all_matches(store.stub)
+    rebuilds.clear()
+    async with start_store(index=started) as store:
+        assert rebuilds == []
+        assert await _all_matches(store.stub) == before
+        await add_one(store.stub, photo(random_unit(rng)))
+        assert len(await _all_matches(store.stub)) == len(before) + 1

@@ -6,10 +6,11 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
-from tests.vectorstore.conftest import StartStore
-from tests.vectorstore.wire import DIMENSION, MODEL, add_one, ids, photo, random_unit, refused, search
+from tests.vectorstore.conftest import StartStore, Store
+from tests.vectorstore.wire import DIMENSION, MODEL, add_one, ids, photo, random_unit, refused, search, take_apart
 
 Rng = np.random.Generator
 CODE = grpc.StatusCode
@@ -160,3 +161,131 @@ async def test_every_change_is_in_the_audit_log(stub: Any, rng: Rng, database: A
     ]
     assert [row["photo_id"] for row in rows] == [None, *[added.photo_id] * 3, None]
     assert all(row["request_id"] for row in rows)
+
+
+async def test_many_photos_are_deleted_in_one_transaction_each_with_an_outcome(
+    stub: Any, rng: Rng, database: Any
+) -> None:
+    vectors = [random_unit(rng) for _ in range(30)]
+    added = [await add_one(stub, photo(vector, deletion_token_sha256=_hash(TOKEN))) for vector in vectors[:20]]
+    unknown = "123e4567-e89b-42d3-a456-426614174000"
+    named = [message.photo_id for message in added[:10]]
+    answer = await stub.DeletePhotos(pb.DeletePhotosRequest(photo_ids=[*named, unknown, "nonsense", named[0]]))
+    assert [result.photo_id for result in answer.results] == [*named, unknown, "nonsense", named[0]]
+    assert all(result.deleted.face_count == 1 for result in answer.results[:10])
+    assert [result.deleted.source for result in answer.results[:10]] == [message.source for message in added[:10]]
+    assert [take_apart(result.error).reason for result in answer.results[10:12]] == ["NOT_FOUND", "INVALID_FIELD"]
+    assert answer.results[12].deleted == answer.results[0].deleted
+    rows = await database.fetch("SELECT face_ids FROM changes WHERE kind = 'delete_photo'")
+    assert [sorted(row["face_ids"]) for row in rows] == [[message.faces[0].face_id for message in added[:10]]]
+    assert await database.fetchval("SELECT count(*) FROM audit_log WHERE action = 'delete_photo'") == 10
+    for result, left in zip(await search(stub, *vectors[:20], limit=1), [False] * 10 + [True] * 10, strict=True):
+        assert (result.matches[0].similarity.cosine > 0.999) is left
+    again = await stub.DeletePhotos(pb.DeletePhotosRequest(photo_ids=named))
+    assert list(again.results) == list(answer.results[:10])
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+async def test_a_call_deletes_neither_nothing_nor_too_much(stub: Any, count: int) -> None:
+    with refused(CODE.INVALID_ARGUMENT, "INVALID_FIELD") as refusal:
+        await stub.DeletePhotos(pb.DeletePhotosRequest(photo_ids=["123e4567-e89b-42d3-a456-426614174000"] * count))
+    assert refusal.fields == ("photo_ids",)
+
+
+async def _ask_at_once(store: Store, asked: list[tuple[str, str]]) -> list[asyncio.Task[pb.DeletePhotoResponse]]:
+    """Asks for deletions while nobody may write: the first waits for its turn, and all others for the first."""
+    database, deleter = store.service._database, store.service._deleter
+    calls = []
+    async with asyncio.timeout(10):
+        for queued, (photo_id, token) in enumerate(asked):
+            calls.append(asyncio.create_task(_delete(store.stub, photo_id, token)))
+            while (database._waiting_writers, deleter._queue.qsize()) != (1, queued):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    return calls
+
+
+async def test_deletions_that_are_asked_for_at_once_are_committed_together(
+    store: Store, stub: Any, rng: Rng, database: Any
+) -> None:
+    added = [await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN))) for _ in range(40)]
+    right, wrong = added[:32], added[32:]
+    # While this is held the first one cannot be committed, and the others come to wait behind it.
+    async with store.service._database._write_turn:
+        asked = [(message.photo_id, TOKEN) for message in right] + [(message.photo_id, "wrong") for message in wrong]
+        calls = await _ask_at_once(store, asked)
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(outcome, pb.DeletePhotoResponse) for outcome in outcomes] == [True] * 32 + [False] * 8
+    assert all(outcome.code() is CODE.NOT_FOUND for outcome in outcomes[32:])  # type: ignore[union-attr]
+    assert await database.fetchval("SELECT count(*) FROM changes WHERE kind = 'delete_photo'") == 2
+    assert await database.fetchval("SELECT count(*) FROM photos") == 8
+    deletions = [outcome for outcome in outcomes if isinstance(outcome, pb.DeletePhotoResponse)]
+    assert len({deletion.deletion_id for deletion in deletions}) == 32
+
+
+async def test_two_tokens_for_one_photo_at_once_each_have_their_answer(store: Store, stub: Any, rng: Rng) -> None:
+    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    async with store.service._database._write_turn:
+        tokens = ["wrong", TOKEN, TOKEN, "wrong", ""]
+        calls = await _ask_at_once(store, [(added.photo_id, token) for token in tokens])
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(outcome, pb.DeletePhotoResponse) for outcome in outcomes] == [False, True, True, False, True]
+    assert outcomes[1] == outcomes[2] == outcomes[4]
+
+
+async def test_more_deletions_than_may_wait_are_refused(
+    store: Store, stub: Any, rng: Rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = await add_one(stub, photo(random_unit(rng)))
+    monkeypatch.setattr(store.service._deleter._queue, "_maxsize", 2)
+    async with store.service._database._write_turn:
+        calls = [asyncio.create_task(_delete(stub, added.photo_id)) for _ in range(20)]
+        done, _ = await asyncio.wait(calls, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
+        assert done
+        for call in done:
+            with refused(CODE.RESOURCE_EXHAUSTED, "OVERLOADED"):
+                await call
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert any(isinstance(outcome, pb.DeletePhotoResponse) for outcome in outcomes)
+
+
+async def test_a_confirmed_removal_is_one_deletions(stub: Any, rng: Rng) -> None:
+    """Who removes originals may confirm late: the id can have been added anew, and deleted again, meanwhile."""
+    message = photo(random_unit(rng))
+    first_source, second_source = (pb.PhotoSource(store="local", key=f"{name}.jpg") for name in ("first", "second"))
+    message.source.CopyFrom(first_source)
+    await add_one(stub, message)
+    first = await _delete(stub, message.photo_id)
+    message.source.CopyFrom(second_source)
+    await add_one(stub, message)
+    second = await _delete(stub, message.photo_id)
+    listed = (await stub.ListRemovals(pb.ListRemovalsRequest())).removals
+    assert [removal.deletion_id for removal in listed] == [first.deletion_id, second.deletion_id]
+    await stub.ConfirmRemoval(pb.ConfirmRemovalRequest(photo_id=message.photo_id, deletion_id=first.deletion_id))
+    (left,) = (await stub.ListRemovals(pb.ListRemovalsRequest())).removals
+    assert (left.deletion_id, left.source) == (second.deletion_id, second_source)
+    other = await add_one(stub, photo(random_unit(rng)))
+    await _delete(stub, other.photo_id)
+    with refused(CODE.NOT_FOUND, "NOT_FOUND"):
+        await stub.ConfirmRemoval(pb.ConfirmRemovalRequest(photo_id=other.photo_id, deletion_id=first.deletion_id))
+    with refused(CODE.INVALID_ARGUMENT, "INVALID_FIELD"):
+        await stub.ConfirmRemoval(pb.ConfirmRemovalRequest(photo_id=other.photo_id, deletion_id=-1))
+
+
+async def test_consents_that_run_out_together_go_together(start_store: StartStore, rng: Rng, database: Any) -> None:
+    async with start_store(expiry_interval_s=3600) as store:
+        await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
+        vectors = [random_unit(rng) for _ in range(50)]
+        for vector in vectors:
+            message = photo(vector)
+            message.consent.time_to_live.FromSeconds(3600)
+            await add_one(store.stub, message)
+        await database.execute(
+            "UPDATE photos SET expire_time = now() "
+            "WHERE photo_id IN (SELECT photo_id FROM photos ORDER BY revision LIMIT 45)"
+        )
+        assert await store.service._deleter.delete_expired() == 45
+        assert await database.fetchval("SELECT count(*) FROM changes WHERE kind = 'delete_photo'") == 1
+        head = await database.fetchval("SELECT max(revision) FROM changes")
+        found = await search(store.stub, *vectors, min_revision=head, limit=1)
+        assert [result.matches[0].similarity.cosine > 0.999 for result in found] == [False] * 45 + [True] * 5
+        assert len((await store.stub.ListRemovals(pb.ListRemovalsRequest())).removals) == 45

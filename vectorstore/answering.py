@@ -1,6 +1,8 @@
 """From a query's nearest faces to its answer: the three modes, and what each match is told to mean."""
 
-from collections.abc import Iterator
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -79,12 +81,13 @@ class Answerer:
                     self._share_out(probe, ids[piece], cosines[piece], people, yourself)
             if people.is_full:
                 break
-        percentiles = self._percentiles(probe, seen)
-        matches = tuple(
-            self._match(*group[0], percentiles, tuple(self._match(*face, percentiles) for face in group[1:]))
-            for group in people.groups
-        )
-        return FoundResult(matches, tuple(self._match(*face, percentiles) for face in yourself.faces))
+        groups = [*people.groups, yourself.faces]
+        made = self._matches([face for group in groups for face in group], self._percentiles(probe, seen))
+        matches = []
+        for group in people.groups:
+            first, *others = made(len(group))
+            matches.append(dataclasses.replace(first, same_person=tuple(others)) if others else first)
+        return FoundResult(tuple(matches), made(len(yourself.faces)))
 
     def _further(
         self, probe: Probe, neighbours: Neighbours, least_cosine: float
@@ -120,19 +123,24 @@ class Answerer:
 
     def _show(self, ids: Ids, cosines: Vector, percentiles: Percentiles) -> tuple[FoundMatch, ...]:
         limit = self._order.limit
-        return tuple(
-            self._match(face_id, cosine, percentiles)
-            for face_id, cosine in zip(ids[:limit].tolist(), cosines[:limit].tolist(), strict=True)
-        )
+        faces = list(zip(ids[:limit].tolist(), cosines[:limit].tolist(), strict=True))
+        return self._matches(faces, percentiles)(len(faces))
 
-    def _match(
-        self, face_id: int, cosine: float, percentiles: Percentiles, same_person: tuple[FoundMatch, ...] = ()
-    ) -> FoundMatch:
-        cosine = clip_cosine(cosine)
-        return FoundMatch(
-            face=self._view.catalog.describe(face_id),
-            cosine=cosine,
-            percent=percent_of(cosine, self._view.gallery.calibration),
-            percentile=percentiles.of(cosine),
-            same_person=same_person,
+    def _matches(
+        self, faces: Sequence[tuple[int, float]], percentiles: Percentiles
+    ) -> Callable[[int], tuple[FoundMatch, ...]]:
+        """Makes matches of all the (id, cosine) at once; returns what gives out the next so many, in order."""
+        cosines = [clip_cosine(cosine) for _, cosine in faces]
+        calibration = self._view.gallery.calibration
+        made = iter(
+            [
+                FoundMatch(face, cosine, percent_of(cosine, calibration), percentile)
+                for face, cosine, percentile in zip(
+                    self._view.catalog.describe_all([face_id for face_id, _ in faces]),
+                    cosines,
+                    percentiles.of_all(cosines),
+                    strict=True,
+                )
+            ]
         )
+        return lambda count: tuple(itertools.islice(made, count))

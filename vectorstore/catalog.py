@@ -151,22 +151,33 @@ class Catalog:
 
     def describe(self, face_id: int) -> CatalogFace:
         """Returns a face; raises KeyError when it is not there."""
-        ids = self._rows.ids
-        row = int(ids.searchsorted(face_id))
-        if row >= len(ids) or ids.item(row) != face_id or not self._rows.alive.item(row):
-            raise KeyError(face_id)
-        photo = self._photo_of.item(row)
-        left, top, width, height = self._boxes.row(row).tolist()
+        return self.describe_all([face_id])[0]
+
+    def describe_all(self, face_ids: Sequence[int]) -> list[CatalogFace]:
+        """Returns the faces in the order given; raises KeyError when one is not there."""
+        rows = self._rows.find(np.array(face_ids, dtype=np.int64))
+        if len(rows) != len(face_ids):
+            raise KeyError(face_ids)
+        photos = self._photo_of.values[rows]
+        # As Python's own, column by column: one look into a column a face would take three times as long.
+        uuids = self._photo_uuids.values[photos].tobytes()
+        boxes = self._boxes.values[rows].tolist()
+        persons, collections = self._persons.values[rows].tolist(), self._collections.values[rows].tolist()
+        stores, times = self._photo_stores.values[photos].tolist(), self._photo_times.values[photos].tolist()
         text_of = self._texts.text_of
-        return CatalogFace(
-            face_id,
-            uuid.UUID(bytes=self._photo_uuids.row(photo).tobytes()),
-            None if left != left else (left, top, width, height),
-            text_of(self._persons.item(row)),
-            text_of(self._collections.item(row)),
-            Source(text_of(self._photo_stores.item(photo)), self._photo_keys[photo]),
-            self._photo_times.item(photo),
-        )
+        return [
+            CatalogFace(
+                face_id,
+                uuid.UUID(bytes=uuids[16 * place : 16 * place + 16]),
+                # NaN, which is not equal to itself.
+                (box[0], box[1], box[2], box[3]) if box[0] == box[0] else None,
+                text_of(persons[place]),
+                text_of(collections[place]),
+                Source(text_of(stores[place]), self._photo_keys[photo]),
+                times[place],
+            )
+            for place, (face_id, box, photo) in enumerate(zip(face_ids, boxes, photos.tolist(), strict=True))
+        ]
 
     def person_codes(self, ids: Ids) -> Codes:
         """Returns for each face a number that stands for its person, 0 when that is not known."""

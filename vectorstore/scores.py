@@ -1,9 +1,10 @@
 """What a cosine means: a percentage for people, and the share of the gallery that is less alike."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from runtime.vectors import Vector
 from vectorstore.records import Calibration
@@ -39,15 +40,29 @@ class Percentiles:
         self._sample_cosines = sample_cosines
         self._sample: Vector | None = None
 
-    def of(self, cosine: float) -> float:
-        """Returns the share, 0 to 1."""
+    def of_all(self, cosines: Sequence[float]) -> list[float]:
+        """Returns the share, 0 to 1, for each of the cosines."""
+        wanted = np.array(cosines, dtype=np.float32)
         near = self._nearest
-        if len(near) and (cosine >= near[-1] or len(near) >= self._face_count):
-            as_alike = int(np.searchsorted(-near, np.float32(_SAME_COSINE - cosine), side="right"))
-            return max(0.0, 1.0 - as_alike / max(1, self._face_count))
+        if not len(near) or not len(wanted):
+            return _floats(self._sampled(wanted))
+        as_alike = np.searchsorted(-near, np.float32(_SAME_COSINE) - wanted, side="right")
+        shares = np.maximum(0.0, 1.0 - as_alike / max(1, self._face_count))
+        if len(near) < self._face_count:
+            beyond = wanted < near[-1]
+            if beyond.any():
+                shares[beyond] = self._sampled(wanted[beyond])
+        return _floats(shares)
+
+    def _sampled(self, cosines: Vector) -> npt.NDArray[np.float64]:
+        if not len(cosines):
+            return np.empty(0)
         if self._sample is None:
             self._sample = self._sample_cosines()
-        if not len(self._sample):
-            return 0.0
-        below = np.searchsorted(self._sample, np.float32(cosine - _SAME_SAMPLED_COSINE), side="left")
-        return float(below) / len(self._sample)
+        below = np.searchsorted(self._sample, cosines - np.float32(_SAME_SAMPLED_COSINE), side="left")
+        return below / max(1, len(self._sample))
+
+
+def _floats(values: npt.NDArray[np.float64]) -> list[float]:
+    floats: list[float] = values.tolist()
+    return floats

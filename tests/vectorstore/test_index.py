@@ -44,7 +44,7 @@ def test_a_mask_of_ids_is_the_same_for_close_and_for_scattered_ones(rng: Rng) ->
 
 def _percentile(cosine: float, sample: GallerySample, query: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
     nothing = np.empty(0, np.float32)
-    return Percentiles(nothing, 0, lambda: sample.sorted_cosines(query)).of(cosine)
+    return Percentiles(nothing, 0, lambda: sample.sorted_cosines(query)).of_all([cosine])[0]
 
 
 def test_the_sample_stays_true_under_adds_and_deletes(tmp_path: Path) -> None:
@@ -97,11 +97,11 @@ def test_what_is_among_the_nearest_is_counted_and_not_sampled(rng: Rng) -> None:
         raise AssertionError("the sample was asked")
 
     percentiles = Percentiles(cosines[:50], 1000, no_sample)
-    for place in range(50):
-        assert percentiles.of(float(cosines[place])) == pytest.approx(1 - (place + 1) / 1000)
-    assert percentiles.of(1.0) == pytest.approx(1.0, abs=0.001)
+    assert percentiles.of_all(cosines[:50].tolist()) == pytest.approx([1 - (place + 1) / 1000 for place in range(50)])
+    assert percentiles.of_all([1.0]) == pytest.approx([1.0], abs=0.001)
+    assert percentiles.of_all([]) == []
     whole = Percentiles(cosines, 1000, no_sample)
-    assert whole.of(-1.0) == 0.0
+    assert whole.of_all([-1.0, float(cosines[499])]) == pytest.approx([0.0, 0.5])
 
 
 def test_readers_share_the_lock_and_a_writer_has_it_alone() -> None:
@@ -133,6 +133,12 @@ def test_readers_share_the_lock_and_a_writer_has_it_alone() -> None:
         thread.join(60)
     assert wrong[0] == 0
     assert most[0] > 1
+
+
+def test_what_is_less_alike_than_all_that_were_found_is_looked_up_in_the_sample(rng: Rng) -> None:
+    cosines = np.sort(rng.uniform(-1, 1, 1000).astype(np.float32))[::-1]
+    percentiles = Percentiles(cosines[:50], 1000, lambda: np.sort(cosines))
+    assert percentiles.of_all([float(cosines[10]), float(cosines[700])]) == pytest.approx([0.989, 0.299], abs=2e-3)
 
 
 def test_people_are_grouped_the_same_whatever_pieces_they_come_in(rng: Rng) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import signal
 import tempfile
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import grpc
 import grpc.aio
 import numpy as np
@@ -21,7 +19,6 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from runtime.vectors import Vector
 from tests.vectorstore.processes import StoreProcess, process_is_there, serving
 from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, ids, photo, random_unit, refused, search, take_apart
-from vectorstore.database import prepare_connection
 
 pytestmark = pytest.mark.chaos
 
@@ -254,48 +251,3 @@ async def test_a_bad_setting_ends_the_start_with_one_line(
     lines = [line for line in store.log.read_text().splitlines() if line.startswith("twin vectorstore:")]
     assert len(lines) == 1
     assert says in lines[0]
-
-
-async def test_nothing_biometric_reaches_any_log(stores: list[StoreProcess], folder: Path, rng: Rng) -> None:
-    """A vector, a token, a file name and a person, looked for in the service's log and in PostgreSQL's."""
-    vector = random_unit(rng)
-    token, name, person = "TOKENTOKENTOKEN", "FILENAMEFILENAME.jpg", "PERSONPERSON"
-    store = _start(stores, folder)
-    async with serving(store) as stub:
-        await _make_gallery(stub)
-        message = photo(
-            vector,
-            original_filename=name,
-            person=person,
-            deletion_token_sha256=hashlib.sha256(token.encode()).digest(),
-        )
-        added = await add_one(stub, message)
-        await add(stub, photo(vector, sha256=b"bad", original_filename=name), photo(vector, photo_id=added.photo_id))
-        await search(stub, vector, added.faces[0].face_id)
-        with refused(CODE.NOT_FOUND, "NOT_FOUND"):
-            await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id, deletion_token=token + "x"))
-        await _fail_inside_postgres(store, vector, name)
-        await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id, deletion_token=token))
-    store.stop()
-    logs = store.log.read_text() + (folder / "data" / "postgres" / "log").read_text()
-    assert "duplicate key" in logs, "the planted failure is not in the log, so the search below proves nothing"
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    value = f"{vector[0]:.6f}"[:7]
-    for secret in (token, name, person, digest, value, vector.tobytes().hex()[:32]):
-        assert secret not in logs
-
-
-async def _fail_inside_postgres(store: StoreProcess, vector: Vector, name: str) -> None:
-    """Makes PostgreSQL refuse rows that hold a vector and a file name, as a bug of ours would."""
-    folder = store.data_folder / "postgres"
-    socket = (folder / "postmaster.pid").read_text().splitlines()[4]
-    connection: Any = await asyncpg.connect(f"postgresql://postgres@/postgres?host={socket}")
-    await prepare_connection(connection)
-    photo_id, face_id = await connection.fetchrow("SELECT photo_id, face_id FROM faces")
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await connection.execute("INSERT INTO faces (face_id, embedding) VALUES ($1, $2)", face_id, vector)
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await connection.copy_records_to_table(
-            "photos", columns=("photo_id", "original_filename"), records=[(photo_id, name)]
-        )
-    await connection.close()

@@ -128,12 +128,13 @@ def comparisons(entries: Sequence[Entry]) -> list[str]:
             f" ({entry.title}, {best.variant}: {why})"
         )
         lines.append(f"64 callers' rate, ours over that graph: {_ratio(ours, best, 64)}")
-    if exact and flat:
-        one, many = flat.best(1), exact.best(64)
+        (own,) = [entry for entry in entries if entry.name == "ours"]
+        lines.append(f"building, that graph over ours: {entry.build_s / own.build_s:.1f}")
+    for how, point in (("in-process", exact), ("through gRPC", _point_of(entries, "service", "exact"))):
+        one, many = (flat.best(1) if flat else None), (point.best(64) if point else None)
         if one and many:
-            lines.append(
-                f"exact, 64 callers' rate over flat asked one by one: {many.queries_per_s / one.queries_per_s:.1f}"
-            )
+            ratio = many.queries_per_s / one.queries_per_s
+            lines.append(f"exact {how}, 64 callers' rate over flat asked one by one: {ratio:.1f}")
     if ours and service:
         lines.append(f"one caller's p50 through gRPC over in-process: {_p50(service) - _p50(ours):.2f} ms")
     if service and echo:

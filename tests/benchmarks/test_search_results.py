@@ -50,7 +50,8 @@ def test_the_comparison_names_the_fastest_graph_of_those_with_good_recall() -> N
     assert "ours over flat: 25.00" in text
     assert "best graph over ours: 6.00 (the quick, 128: the fastest that reaches 0.99)" in text
     assert "ours over that graph: 10.00" in text
-    assert "over flat asked one by one: 15.0" in text
+    assert "exact in-process, 64 callers' rate over flat asked one by one: 15.0" in text
+    assert "building, that graph over ours: 1.0" in text
 
 
 def test_the_comparison_takes_the_graph_of_the_best_recall_where_none_is_good() -> None:

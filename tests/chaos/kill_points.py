@@ -41,7 +41,6 @@ _MORE_PASSES: Final = {
     "snapshot.writing": 30,
     "snapshot.before_fsync": 5,
     "snapshot.loading": 1,
-    "compaction.begun": 30,
 }
 
 

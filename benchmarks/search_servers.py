@@ -17,7 +17,6 @@ from benchmarks.search_data import Found, K
 from benchmarks.search_peers import BUILD_EFFORT, EFFORTS, NEIGHBOURS
 from vectorstore.embedded import EmbeddedPostgres
 
-_MOST_CALLERS: Final = 64
 _MILVUS_ROWS: Final = 1000
 # Beyond PostgreSQL's defaults, so that the whole gallery fits into its cache and the graph is built in memory.
 _POSTGRES_SETTINGS: Final = {
@@ -45,8 +44,10 @@ class Pgvector:
         self._folder = setup.folder / "postgres"
         self._threads = setup.threads
         self._server = EmbeddedPostgres(self._folder)
+        self._url = ""
         self._connections: list[Any] = []
-        self._effort = ""
+        # What each connection was told.
+        self._efforts: list[str] = []
 
     def build(self, rows: Rows) -> None:
         self._runner.run(self._build(rows))
@@ -67,7 +68,7 @@ class Pgvector:
             await self._ask(number, probe)
 
         async def run() -> Load:
-            await self._set_effort(variant)
+            await self._connect(callers, variant)
             return await from_clients(ask, probes, callers, duration_s)
 
         return [self._runner.run(run())]
@@ -115,30 +116,35 @@ class Pgvector:
         await connection.execute("VACUUM ANALYZE faces")
 
     async def _open(self) -> None:
-        url = await self._server.start()
-        for _ in range(_MOST_CALLERS):
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(url, server_settings={"jit": "off"})
+        self._url = await self._server.start()
+        await self._connect(1, self.variants[0])
+
+    async def _connect(self, count: int, variant: str) -> None:
+        """Sees to it that so many connections are there, and search with this effort."""
+        while len(self._connections) < count:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(self._url, server_settings={"jit": "off"})
             await connection.set_type_codec(
                 "halfvec", schema="public", encoder=encode_halfvec, decoder=bytes, format="binary"
             )
+            # Its settings are there once the library of the extension is loaded.
+            await connection.execute("LOAD 'vector'")
             self._connections.append(connection)
+            self._efforts.append("")
+        for number, effort in enumerate(self._efforts[:count]):
+            if effort != variant:
+                await self._connections[number].execute(f"SET hnsw.ef_search = {variant}")
+                self._efforts[number] = variant
 
     async def _copy(self, ids: Found, rows: Rows) -> None:
         records = list(zip(ids.tolist(), rows, strict=True))
         await self._connections[0].copy_records_to_table("faces", records=records)
-
-    async def _set_effort(self, variant: str) -> None:
-        if variant != self._effort:
-            for connection in self._connections:
-                await connection.execute(f"SET hnsw.ef_search = {variant}")
-            self._effort = variant
 
     async def _ask(self, number: int, probe: Rows) -> list[int]:
         statement = f"SELECT face_id FROM faces ORDER BY embedding <#> $1 LIMIT {K}"
         return [row[0] for row in await self._connections[number].fetch(statement, probe)]
 
     async def _search(self, probes: Rows, variant: str, threads: int) -> Found:
-        await self._set_effort(variant)
+        await self._connect(threads, variant)
         found = np.full((len(probes), K), -1, np.int64)
         turns = iter(range(len(probes)))
 

@@ -336,6 +336,38 @@ async def test_a_snapshot_from_before_the_change_log_begins_is_not_loaded(
         assert late.photo_id in ids(await _all_matches(store.stub))
 
 
+async def test_a_snapshot_of_nothing_is_not_loaded_once_the_change_log_was_cut(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], database: Any
+) -> None:
+    async with start_store(snapshot_stop_patience_s=0) as store:
+        # Of revision 0, which no row of the log can vouch for.
+        assert (await _create(store)).revision == 0
+        added = await _fill(store, rng)
+    await database.execute("DELETE FROM changes WHERE revision < (SELECT max(revision) FROM changes)")
+    rebuilds.clear()
+    async with start_store() as store:
+        assert rebuilds == [1]
+        assert len(ids(await _all_matches(store.stub))) == 2 * len(added)
+
+
+async def test_a_snapshot_whose_revision_is_another_change_now_is_not_loaded(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], database: Any
+) -> None:
+    async with start_store() as store:
+        added = await _fill(store, rng)
+        await _create(store)
+    # A backup of one photo earlier was restored, and somebody deleted another photo since: under the same revision.
+    await database.execute("DELETE FROM photos WHERE photo_id = ANY($1)", [added[0].photo_id, added[-1].photo_id])
+    await database.execute(
+        "UPDATE changes SET kind = 'delete_photo', change_time = now() + interval '1 minute' "
+        "WHERE revision = (SELECT max(revision) FROM changes)"
+    )
+    rebuilds.clear()
+    async with start_store() as store:
+        assert rebuilds == [1]
+        assert added[0].photo_id not in ids(await _all_matches(store.stub))
+
+
 @pytest.mark.parametrize(("saved", "started"), [("flat", "compressed"), ("compressed", "flat"), ("auto", "auto")])
 async def test_a_snapshot_is_used_by_an_index_of_another_kind(
     start_store: StartStore, rng: Rng, rebuilds: list[int], saved: str, started: str

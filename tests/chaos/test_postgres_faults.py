@@ -55,7 +55,7 @@ async def test_a_postgres_that_is_killed_loses_nothing_that_was_answered(
         await make_gallery(store.stub)
         for number in range(3):
             end = asyncio.Event()
-            working = asyncio.create_task(work(store.stub, known, [number], lambda end=end: not end.is_set()))
+            working = asyncio.create_task(_work_until(end, store, known, number))
             await asyncio.sleep(1.5)
             await postgres.kill()
             await asyncio.sleep(1.0)
@@ -72,6 +72,10 @@ async def test_a_postgres_that_is_killed_loses_nothing_that_was_answered(
     assert wrong == []
     assert check(known.history.events) == []
     assert known.history.counts()["ok"] > 50
+
+
+async def _work_until(end: asyncio.Event, store: RunningStore, known: Known, seed: int) -> None:
+    await work(store.stub, known, [seed], lambda: not end.is_set())
 
 
 async def test_a_postgres_that_answers_before_it_has_written_is_found_out(

@@ -252,7 +252,7 @@ class Soak:
 
 async def soak(plan: Plan, postgres: PostgresServer, index: str = "") -> SoakReport:
     """Starts a store on a new database, and soaks it. index: a kind, or what TWIN_INDEX says."""
-    more = {"TWIN_LOG_LEVEL": "info", **({"TWIN_INDEX": index} if index else {})}
+    more: dict[str, Any] = {"TWIN_LOG_LEVEL": "info", **({"TWIN_INDEX": index} if index else {})}
     with tempfile.TemporaryDirectory(prefix="twin-chaos-") as folder:
         url = await postgres.make_database()
         async with running_store(Path(folder) / "run" / "data", url, **more) as store:

@@ -86,7 +86,7 @@ async def _delete(stub: Any, model: Model, rng: Rng) -> None:
         candidates = [str(uuid.uuid4())]
     elif model.photos and (kind < 6 or not candidates):
         candidates = [model.drawn(rng)]
-    photo_id = candidates[rng.integers(len(candidates))] if candidates else str(uuid.uuid4())
+    photo_id = candidates[int(rng.integers(len(candidates)))] if candidates else str(uuid.uuid4())
     token = ("", _token(photo_id), "wrong")[rng.integers(3)]
     known = photo_id in model.photos or photo_id in model.deleted
     try:

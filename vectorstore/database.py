@@ -25,7 +25,7 @@ ACQUIRE_TIMEOUT_S: Final = 0.8
 STATEMENT_TIMEOUT_S: Final = 30
 # Writers wait for one another, here in a row and across replicas under an advisory lock.
 MAX_WAITING_WRITERS: Final = 256
-_SERVER_SETTINGS: Final = {
+SERVER_SETTINGS: Final = {
     "application_name": "find-your-twin",
     "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
     # A writer that stalls between its revision and its commit holds up every other one.
@@ -34,6 +34,11 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
     "timezone": "UTC",
 }
+# Behind a pooler that lends a connection for one transaction at a time, settings can be a transaction's alone.
+_LOCAL_SETTINGS_SQL: Final = ";".join(
+    f"SET LOCAL {name} = '{SERVER_SETTINGS[name]}'"
+    for name in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
+)
 
 _log = get_logger(__name__)
 
@@ -58,11 +63,20 @@ async def prepare_connection(connection: Connection) -> None:
     )
 
 
+def connection_options(*, pooled: bool) -> dict[str, Any]:
+    """Returns what asyncpg is told of each connection.
+
+    A pooler takes no settings at a connection's start, and what one transaction prepared the next may not find.
+    """
+    return {"statement_cache_size": 0} if pooled else {"server_settings": SERVER_SETTINGS}
+
+
 class Database:
     """PostgreSQL as the rest of the package sees it; every failure of it comes out mapped."""
 
     def __init__(self) -> None:
         self._url = ""
+        self._is_pooled = False
         self._pool: asyncpg.Pool[Any] | None = None
         self._is_up = True
         self._in_use: set[Connection] = set()
@@ -75,19 +89,28 @@ class Database:
         """False while the server does not answer."""
         return self._is_up
 
-    async def open(self, url: str) -> None:
-        """Opens the pool. The schema, with the type vector, must exist. Raises StartupError."""
+    @property
+    def is_pooled(self) -> bool:
+        """True behind a pooler, where a connection's own state, such as LISTEN, lasts for one transaction."""
+        return self._is_pooled
+
+    async def open(self, url: str, *, pooled: bool = False) -> None:
+        """Opens the pool. The schema, with the type vector, must exist. Raises StartupError.
+
+        pooled: the URL leads to a pooler that lends a connection for one transaction at a time.
+        """
         self._url = url
+        self._is_pooled = pooled
         try:
             self._pool = await asyncpg.create_pool(
                 url,
                 min_size=0,
                 max_size=POOL_SIZE,
-                init=prepare_connection,
-                server_settings=_SERVER_SETTINGS,
+                init=self._prepare,
                 command_timeout=None,
                 timeout=5,
                 max_inactive_connection_lifetime=60,
+                **connection_options(pooled=pooled),
             )
         except POSTGRES_FAILURES as error:
             raise StartupError(f"PostgreSQL cannot be used ({type(error).__name__}); check TWIN_DATABASE_URL") from None
@@ -108,10 +131,10 @@ class Database:
         as the network takes to notice.
         """
         connection: Connection = await asyncpg.connect(
-            self._url, timeout=WATCH_TIMEOUT_S * 2, server_settings=_SERVER_SETTINGS
+            self._url, timeout=WATCH_TIMEOUT_S * 2, **connection_options(pooled=self._is_pooled)
         )
         try:
-            await prepare_connection(connection)
+            await self._prepare(connection)
         except BaseException:
             connection.terminate()
             raise
@@ -119,9 +142,30 @@ class Database:
         connection.add_termination_listener(self._outside_pool.discard)
         return connection
 
+    async def _prepare(self, connection: Connection) -> None:
+        async with self.together(connection):
+            await prepare_connection(connection)
+
     @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncIterator[Connection]:
-        """Lends a connection. Raises DependencyUnavailable at once while the server is down, within 1 s as it goes."""
+    async def together(self, connection: Connection, isolation: str | None = None) -> AsyncIterator[None]:
+        """Runs what the block does in one transaction where that must be: behind a pooler, or for one moment's view.
+
+        A statement takes two exchanges, to prepare and to run it, which a pooler may send to two servers otherwise.
+        """
+        if not self._is_pooled and isolation is None:
+            yield
+            return
+        async with connection.transaction(isolation=isolation or "read_committed"):
+            if self._is_pooled:
+                await connection.execute(_LOCAL_SETTINGS_SQL)
+            yield
+
+    @contextlib.asynccontextmanager
+    async def reading(self, isolation: str | None = None) -> AsyncIterator[Connection]:
+        """Lends a connection, in a transaction of that isolation where one is named.
+
+        Raises DependencyUnavailable at once while the server is down, within 1 s as it goes.
+        """
         if not self._is_up or self._pool is None:
             raise DependencyUnavailable(DEPENDENCY)
         with mapped_errors():
@@ -129,7 +173,8 @@ class Database:
         self._in_use.add(connection)
         try:
             with mapped_errors():
-                yield connection
+                async with self.together(connection, isolation):
+                    yield connection
         except BaseException:
             # Whatever state it is in, it is not worth the wait that finding out could take on a stalled server.
             with contextlib.suppress(*POSTGRES_FAILURES):
@@ -164,7 +209,7 @@ class Database:
             self._waiting_writers -= 1
         try:
             # Whatever the server's default is: a stricter level would read what was there before this writer's turn.
-            async with self.reading() as connection, connection.transaction(isolation="read_committed"):
+            async with self.reading(isolation="read_committed") as connection:
                 yield connection
         finally:
             self._write_turn.release()
@@ -176,6 +221,7 @@ class Database:
             while True:
                 try:
                     if connection is None:
+                        # It prepares nothing and needs no settings.
                         connection = await asyncpg.connect(self._url, timeout=WATCH_TIMEOUT_S)
                     await connection.execute("SELECT 1", timeout=WATCH_TIMEOUT_S)
                 except POSTGRES_FAILURES:

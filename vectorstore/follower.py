@@ -102,7 +102,7 @@ class Follower:
         await self._advance(revision)
         connection = await self._database.connect()
         try:
-            while await self._apply_next(connection):
+            while await self._look(connection):
                 pass
         finally:
             connection.terminate()
@@ -114,10 +114,11 @@ class Follower:
             try:
                 connection = await self._database.connect()
                 try:
-                    await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+                    if not self._database.is_pooled:
+                        await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
                     while True:
                         self._wake.clear()
-                        if not await self._apply_next(connection):
+                        if not await self._look(connection):
                             retry_s = _FIRST_RETRY_S
                             await self._sleep()
                 finally:
@@ -139,6 +140,10 @@ class Follower:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+    async def _look(self, connection: Any) -> bool:
+        async with self._database.together(connection):
+            return await self._apply_next(connection)
 
     async def _apply_next(self, connection: Any) -> bool:
         """Applies the next changes; returns True when there may be more."""

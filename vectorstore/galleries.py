@@ -108,7 +108,7 @@ class Galleries:
 
     async def get_photo(self, photo_id: uuid.UUID) -> PhotoRecord:
         """Returns a photo with its faces, without embeddings; raises NotFound."""
-        async with self._database.reading() as connection, connection.transaction(isolation="repeatable_read"):
+        async with self._database.reading(isolation="repeatable_read") as connection:
             row = await connection.fetchrow("SELECT * FROM photos WHERE photo_id = $1", photo_id)
             if row is None:
                 raise NotFound("photo")
@@ -116,7 +116,7 @@ class Galleries:
 
     async def list_photos(self, gallery: str, after_revision: int, limit: int) -> list[PhotoRecord]:
         """Returns a gallery's next photos, oldest first, with their faces; raises NotFound."""
-        async with self._database.reading() as connection, connection.transaction(isolation="repeatable_read"):
+        async with self._database.reading(isolation="repeatable_read") as connection:
             gallery_id = await connection.fetchval("SELECT gallery_id FROM galleries WHERE name = $1", gallery)
             if gallery_id is None:
                 raise NotFound("gallery")

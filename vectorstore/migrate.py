@@ -49,6 +49,7 @@ async def migrate(connection: "asyncpg.Connection[Any]", folder: Path = MIGRATIO
     """
     migrations = read_migrations(folder)
     async with connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
         try:
             async with connection.transaction():

@@ -5,6 +5,7 @@ from typing import Any
 import asyncpg
 
 from runtime.errors import StartupError
+from vectorstore.database import connection_options
 from vectorstore.migrate import migrate
 from vectorstore.postgres_errors import POSTGRES_FAILURES
 
@@ -12,17 +13,28 @@ from vectorstore.postgres_errors import POSTGRES_FAILURES
 _MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 
 
-async def prepare_database(url: str) -> None:
-    """Checks the server's settings and applies missing migrations; raises StartupError with one line."""
+async def prepare_database(url: str, *, pooled: bool = False) -> None:
+    """Checks the server's settings and applies missing migrations; raises StartupError with one line.
+
+    pooled: see ``Database.open``.
+    """
     try:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(url, timeout=10)
+        options = connection_options(pooled=pooled)
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(url, timeout=10, **options)
+    except asyncpg.ProtocolViolationError:
+        raise StartupError(
+            "PostgreSQL takes no settings at a connection's start, as a pooler in front of it does not; set "
+            "TWIN_DATABASE_POOLED=true, or let TWIN_DATABASE_URL lead to the server itself"
+        ) from None
     except (ValueError, *POSTGRES_FAILURES) as error:
         raise StartupError(
             f"PostgreSQL cannot be reached ({type(error).__name__}); check TWIN_DATABASE_URL, or leave it unset for "
             "the embedded one"
         ) from None
     try:
-        await _check_settings(connection)
+        async with connection.transaction():
+            await _check_settings(connection)
+        # As long as they take: a large table's index may be among them.
         await migrate(connection)
     except POSTGRES_FAILURES as error:
         state = getattr(error, "sqlstate", None)

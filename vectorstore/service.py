@@ -91,8 +91,9 @@ class VectorStore:
             self._embedded = EmbeddedPostgres(self._settings.data_path("postgres"))
             url = await self._embedded.start()
             context.tasks.spawn(self._embedded.keep_running(), "embedded PostgreSQL")
-        await prepare_database(url)
-        await self._database.open(url)
+        pooled = self._settings.database_pooled
+        await prepare_database(url, pooled=pooled)
+        await self._database.open(url, pooled=pooled)
         await self._load()
         context.tasks.spawn(self._database.watch(), "database watch")
         context.tasks.spawn(self._follower.follow(), "change log follower")

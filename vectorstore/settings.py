@@ -14,6 +14,8 @@ class VectorStoreSettings(ServiceSettings):
     metrics_bind: BindAddress = "127.0.0.1:9152"
     # Unset: the embedded PostgreSQL under the data folder. Secret, since it can hold a password.
     database_url: SecretStr | None = None
+    # The URL leads to a pooler that lends a connection for one transaction at a time, such as pgbouncer.
+    database_pooled: bool = False
     # auto, flat, compressed; checked where the kinds are known.
     index: str = "auto"
     # Between two looks for photos whose consent ran out.

@@ -198,14 +198,15 @@ class Snapshots:
         """
         connection = await self._database.connect()
         try:
-            origin = await _origin(connection, manifest.revision)
+            async with self._database.together(connection):
+                origin = await _origin(connection, manifest.revision)
+                rows = await connection.fetch("SELECT * FROM galleries")
             if manifest.origin["store_id"] != origin["store_id"]:
                 raise UnusableSnapshot("it is of another database")
             if origin["change_time"] is None:
                 raise UnusableSnapshot("the change log does not have its revision, any more or yet")
             if manifest.origin != origin:
                 raise UnusableSnapshot("its revision is of another history of the database")
-            rows = await connection.fetch("SELECT * FROM galleries")
         finally:
             connection.terminate()
         galleries = [gallery_from_row(row) for row in rows if row["gallery_id"] in manifest.galleries]
@@ -216,8 +217,8 @@ class Snapshots:
 
     def _load_gallery(self, gallery: GalleryRecord, entry: GalleryEntry) -> GalleryView:
         index_arrays, catalog_arrays = self._folder.read_gallery(gallery.gallery_id, entry)
-        view = GalleryView(gallery, self._maker)
         index = self._maker.restore(gallery, index_arrays)
+        view = GalleryView(gallery, self._maker, index=index)
         catalog = Catalog.from_arrays(catalog_arrays)
         if not np.array_equal(index.live_ids(), catalog.live_ids()):
             raise ValueError("index and catalog differ")

@@ -14,7 +14,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.errors import DependencyUnavailable
 from tests.vectorstore.conftest import StartStore, Store
-from tests.vectorstore.wire import DIMENSION, MODEL, add_one, ids, photo, random_unit, refused, search
+from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, ids, photo, random_unit, refused, search
 from vectorstore import change_log
 from vectorstore.lag import LagWatch
 
@@ -102,3 +102,32 @@ async def test_a_transaction_that_keeps_every_writer_waiting_can_be_seen(store: 
         while age_s() > 0:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await connection.close()
+
+
+async def test_a_thousand_reads_of_what_another_replica_has_just_written_are_none_of_them_stale(
+    start_store: StartStore, rng: Rng
+) -> None:
+    """Three replicas; each trial writes to one of them and reads from another, at once, asking for the revision."""
+    async with start_store("a") as a, start_store("b") as b, start_store("c") as c:
+        replicas = [a, b, c]
+        await a.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
+        await asyncio.sleep(0.5)
+        stale: list[int] = []
+
+        async def trials(caller: int) -> None:
+            own = np.random.default_rng(caller)
+            for trial in range(100):
+                writer, reader = replicas[trial % 3], replicas[(trial + 1 + caller % 2) % 3]
+                vector = random_unit(own)
+                added = (await add(writer.stub, photo(vector)))[0]
+                (result,) = await search(reader.stub, vector, limit=1, min_revision=added.revision)
+                if ids(result.matches) != [added.photo_id]:
+                    stale.append(trial)
+                if trial % 5 == 0:
+                    deleted = await writer.stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id))
+                    (result,) = await search(reader.stub, vector, limit=1, min_revision=deleted.revision)
+                    if ids(result.matches) == [added.photo_id]:
+                        stale.append(trial)
+
+        await asyncio.gather(*(trials(caller) for caller in range(10)))
+        assert not stale

@@ -25,7 +25,13 @@ class CopyReader:
         self._buffer = bytearray()
 
     async def copy(self, sql: str, *arguments: int) -> memoryview:
-        """Returns what COPY of the query gives, in binary; valid until the next call."""
+        """Returns what COPY of the query gives, in binary; valid until the next call.
+
+        The arguments are written into the query, which COPY cannot be given otherwise without preparing it: behind a
+        pooler of transactions a prepared statement's name would meet those of others.
+        """
+        for place in range(len(arguments), 0, -1):
+            sql = sql.replace(f"${place}", f"'{arguments[place - 1]:d}'::bigint")
         filled = 0
 
         async def keep(data: bytes) -> None:
@@ -38,7 +44,7 @@ class CopyReader:
             self._buffer[filled:needed] = data
             filled = needed
 
-        await self.connection.copy_from_query(sql, *arguments, output=keep, format="binary", timeout=_ANSWER_TIMEOUT_S)
+        await self.connection.copy_from_query(sql, output=keep, format="binary", timeout=_ANSWER_TIMEOUT_S)
         return memoryview(self._buffer)[:filled].toreadonly()
 
 

@@ -194,10 +194,6 @@ class Catalog:
         ids: Ids = self._rows.ids[self._rows.alive & (self._persons.values == code)]
         return ids
 
-    def ids_of_collections(self, collections: Collection[str]) -> Ids:
-        """Returns every face of the collections, ascending."""
-        return self.select(collections=collections)
-
     def select(
         self,
         *,

@@ -44,11 +44,6 @@ class Column(Generic[Scalar]):
         """Returns one number as Python's; the row is one that was filled."""
         return self._rows.item(row)
 
-    def row(self, row: int) -> npt.NDArray[Scalar]:
-        """Returns one row of several numbers; it is one that was filled."""
-        view: npt.NDArray[Scalar] = self._rows[row]
-        return view
-
     def append(self, rows: npt.ArrayLike) -> None:
         """Adds rows at the end."""
         new: npt.NDArray[Any] = np.asarray(rows, dtype=self._rows.dtype)

@@ -143,6 +143,9 @@ class FakeLibrary:
         array: npt.NDArray[np.float32] = faiss.vector_to_array(vector)
         return array
 
+    def copy_array_to_vector(self, array: npt.NDArray[np.float32], vector: Any) -> None:
+        faiss.copy_array_to_vector(array, vector)
+
     def begin_scan(self, query_count: int, k: int) -> None:
         self.driver.check_thread()
         self.driver.check_settled()

@@ -35,8 +35,9 @@ def device(request: pytest.FixtureRequest) -> Iterator[CudaDevice]:
 
 @pytest.fixture(autouse=True)
 def device_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Galleries as small as the tests' would otherwise be compared on the host."""
+    """Galleries as small as the tests' would otherwise be compared on the host, and have a list for every other row."""
     monkeypatch.setattr(cuda_index, "_GATHER_ROWS", 0)
+    monkeypatch.setattr("vectorstore.index.cuda_quantized._LIST_COUNT_SMALL", 16)
 
 
 @pytest.fixture

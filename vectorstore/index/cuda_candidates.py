@@ -16,9 +16,6 @@ from vectorstore.index.exact import Best, among_rows, in_order, nearest_rows
 from vectorstore.index.recall import RerankCurve
 from vectorstore.index.rows import Mask
 
-# Fetched beyond k, for what the device rounds: at a million faces this proves nearly every search at the first try.
-_MORE: Final = 16
-_MORE_SHARE: Final = 0.25
 # Whenever that was not enough.
 _GROWTH: Final = 4
 # Where rows are dead or not allowed: this much more than the average share of them.
@@ -55,7 +52,7 @@ def best_rows(search: Search, queries: Vectors, k: int) -> list[Best]:
         return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     store = search.store
     errors = store.errors(queries)
-    wanted = k + _MORE + int(k * _MORE_SHARE) if search.curve is None else search.curve.candidates(k)
+    wanted = store.first_count(k) if search.curve is None else search.curve.candidates(k)
     count = int(wanted * _UNEVEN * len(store) / findable) + 1 if findable < len(store) else wanted
     best: list[Best | None] = [None] * len(queries)
     open_ = np.arange(len(queries))

@@ -40,6 +40,9 @@ class DeviceStore(Protocol):
     def fetch(self, queries: Vectors, count: int) -> Fetched:
         """Returns for each of the queries (n, dimension) its count best, 1 ≤ count ≤ MAX_SELECTED."""
 
+    def first_count(self, k: int) -> int:
+        """Returns how many to fetch first for a search of the k nearest that is to be proved exact."""
+
     def errors(self, queries: Vectors) -> npt.NDArray[np.float32]:
         """Returns (n,): no fetched cosine is further than this from the true one of the query and the vector."""
 

@@ -38,6 +38,7 @@ _SETTLE_S: Final = 3.0
 _SETTLE_PATIENCE_S: Final = 600
 _CHECKERS: Final = 16
 _PHOTOS_A_MESSAGE: Final = 500
+_DELETED_A_CALL: Final = 1000
 
 
 def request(probe: Rows, variant: str) -> pb.SearchRequest:
@@ -206,9 +207,11 @@ class Service:
                 raise RuntimeError(f"a photo was refused: {answer}")
 
     async def _remove(self) -> None:
-        answer = await self._stub.DeletePhotos(pb.DeletePhotosRequest(photo_ids=self._photo_ids))
-        if any(result.HasField("error") for result in answer.results):
-            raise RuntimeError("a deletion was refused")
+        for start in range(0, len(self._photo_ids), _DELETED_A_CALL):
+            ids = self._photo_ids[start : start + _DELETED_A_CALL]
+            answer = await self._stub.DeletePhotos(pb.DeletePhotosRequest(photo_ids=ids))
+            if any(result.HasField("error") for result in answer.results):
+                raise RuntimeError("a deletion was refused")
 
     async def _close(self) -> None:
         await self._stub.CreateSnapshot(pb.CreateSnapshotRequest())

@@ -43,9 +43,9 @@ class Plan:
     dimension: int = 512
     # Photos that stay all along, and how many others come and go.
     planted: int = 10_000
-    churning: int = 4_000
+    churning: int = 2_000
     # Of each photo that comes and goes; the more, the more removed rows.
-    faces: int = 1
+    faces: int = 4
     searchers: int = 6
     snapshot_interval_s: float = 5.0
 
@@ -109,6 +109,8 @@ class Soak:
         await self._stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=self._plan.dimension))
         for place in range(0, self._plan.planted, 500):
             self._planted += await self._add(min(500, self._plan.planted - place))
+        while len(self._present) < self._plan.churning:
+            self._present.extend(await self._add(min(500, self._plan.churning), self._plan.faces))
         self.report.counts.clear()
         start_s = time.monotonic()
         self._end_s = start_s + self._plan.seconds
@@ -156,7 +158,7 @@ class Soak:
 
     async def _keep_deleting(self) -> None:
         while self._goes_on():
-            if len(self._present) < self._plan.churning // 4:
+            if len(self._present) < self._plan.churning // 2:
                 await asyncio.sleep(0.01)
                 continue
             key = self._present.popleft()
@@ -273,7 +275,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--planted", type=int, default=10_000)
-    parser.add_argument("--churning", type=int, default=4_000)
+    parser.add_argument("--churning", type=int, default=2_000)
+    parser.add_argument("--faces", type=int, default=4, help="of each photo that comes and goes")
     arguments = parser.parse_args()
     plan = Plan(
         arguments.minutes * 60,
@@ -281,6 +284,7 @@ def main() -> int:
         dimension=arguments.dimension,
         planted=arguments.planted,
         churning=arguments.churning,
+        faces=arguments.faces,
     )
     report = asyncio.run(_run(plan))
     print(f"seed {plan.seed}", report, sep="\n")

@@ -16,14 +16,19 @@ _PIECE_PHOTOS: Final = 65_536
 
 
 class CatalogLoad:
-    """Takes photos from PostgreSQL and faces in the order of their ids, which wait until all photos are there."""
+    """Takes photos from PostgreSQL and faces in the order of their ids, which wait until all photos are there.
+
+    Faces are added by one thread at a time.
+    """
 
     def __init__(self, gallery_id: int) -> None:
         self._gallery_id = gallery_id
         self._catalog = Catalog()
         self._codes: dict[bytes, int] = {}
-        self._persons: list[Codes] = []
-        self._collections: list[Codes] = []
+        self._persons: list[Codes] = [np.empty(0, np.int32)]
+        self._collections: list[Codes] = [np.empty(0, np.int32)]
+        # Once all photos are there.
+        self._photos: PhotoRows | None = None
         self._waiting: list[FaceColumns] = []
 
     async def read_photos(self, reader: CopyReader) -> None:
@@ -35,6 +40,8 @@ class CatalogLoad:
             count = len(photos.revisions)
             if count:
                 last_revision = int(photos.revisions[-1])
+        self._persons, self._collections = [np.concatenate(self._persons)], [np.concatenate(self._collections)]
+        self._photos = await asyncio.to_thread(lambda: PhotoRows(self._catalog.state().photo_uuids))
 
     def _parse(self, content: bytes) -> PhotoColumns:
         photos = parse_photos(content)
@@ -56,14 +63,20 @@ class CatalogLoad:
         return np.array(codes, np.int32)
 
     def add(self, faces: FaceColumns) -> None:
-        """Takes faces; their vectors are not kept."""
+        """Takes faces; their vectors are not kept. Raises ValueError for a face without its photo."""
         self._waiting.append(faces.without_vectors())
+        if self._photos is not None:
+            self._join(self._photos)
 
     def finish(self) -> Catalog:
-        """Returns the catalog, once all is read; raises ValueError for a face without its photo."""
-        photos = PhotoRows(self._catalog.state().photo_uuids)
-        persons_of = np.concatenate([np.empty(0, np.int32), *self._persons])
-        collections_of = np.concatenate([np.empty(0, np.int32), *self._collections])
+        """Returns the catalog, once all is read; raises what ``add`` does."""
+        if self._photos is None:
+            raise ValueError("photos that were not read")
+        self._join(self._photos)
+        return self._catalog
+
+    def _join(self, photos: PhotoRows) -> None:
+        (persons_of,), (collections_of,) = self._persons, self._collections
         for faces in self._waiting:
             photo_of = photos.find(faces.photo_uuids)
             if (photo_of < 0).any():
@@ -74,5 +87,3 @@ class CatalogLoad:
                 persons[list(faces.persons)] = self._catalog.codes_of(list(faces.persons.values()))
             self._catalog.add_faces(faces.ids, photo_of, persons, collections_of[photo_of], faces.boxes)
         self._waiting.clear()
-        self._codes.clear()
-        return self._catalog

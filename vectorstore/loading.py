@@ -137,8 +137,7 @@ class _GalleryLoad:
         face_count, progress_s = 0, time.monotonic()
         while (taken := await self._ranges.get()) is not None:
             while (faces := await taken.pieces.get()) is not None:
-                await asyncio.to_thread(index.add, faces.ids, faces.vectors)
-                self._catalog.add(faces)
+                await asyncio.to_thread(self._add, index, faces)
                 self._give_back(faces.vectors)
                 self._last_face_id = int(faces.ids[-1])
                 face_count += len(faces.ids)
@@ -152,6 +151,10 @@ class _GalleryLoad:
                     faces=face_count,
                     percent=round(100 * share),
                 )
+
+    def _add(self, index: VectorIndex, faces: FaceColumns) -> None:
+        index.add(faces.ids, faces.vectors)
+        self._catalog.add(faces)
 
     def _take_vectors(self) -> Vectors:
         """Returns room for a piece's vectors, used before where there is some: new memory costs more than reading."""

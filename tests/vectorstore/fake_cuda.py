@@ -127,6 +127,8 @@ class FakeLibrary:
         self.driver = driver
         self.scans: list[int] = []
         self.error: Exception | None = None
+        # The threads in which FAISS's objects were ended.
+        self.ended_in: list[int] = []
 
     def StandardGpuResources(self) -> object:  # noqa: N802
         self.driver.check_thread()
@@ -238,6 +240,7 @@ class _QuantizedIndex:
         return self._inner.search(queries, k)
 
     def __del__(self) -> None:
+        self._library.ended_in.append(threading.get_ident())
         for address in self._addresses:
             self._library.driver.allocations.pop(address, None)
 

@@ -1,5 +1,6 @@
 """The CUDA kinds against a plain index: on a fake device, and on a real one where there is one."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -259,6 +260,25 @@ def test_a_removed_vector_is_nowhere_on_the_device(rng: np.random.Generator) -> 
         gone = np.array([3, 48, 49, 20], dtype=np.int64)
         index.remove(gone)
         assert [number for number in range(50) if not is_there(vectors[number])] == sorted(gone)
+    finally:
+        device.owner.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_that_nobody_has_any_more_takes_no_memory_of_the_device(kind: str, rng: np.random.Generator) -> None:
+    """As when its gallery is dropped; and it is the owner who gives the memory back."""
+    device = fake_device()
+    driver = device.driver
+    assert isinstance(driver, FakeDriver)
+    try:
+        index, _ = filled(kind, device, units(rng, 500))
+        assert driver.used_bytes() > 0
+        del index
+        gc.collect()
+        owner = device.run(threading.get_ident)
+        assert driver.used_bytes() == 0
+        assert isinstance(device.library, FakeLibrary)
+        assert set(device.library.ended_in) <= {owner}
     finally:
         device.owner.stop()
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -183,6 +184,36 @@ def test_an_owner_that_waited_for_itself_would_wait_for_ever() -> None:
             owner.run(lambda: owner.run(lambda: 1))
     finally:
         owner.stop()
+
+
+def test_an_idle_owner_holds_nothing_of_what_it_worked_on() -> None:
+    class Vectors:
+        pass
+
+    owner, vectors = DeviceOwner("a device"), Vectors()
+    gone = weakref.ref(vectors)
+    try:
+        assert owner.run_grouped("group", lambda payloads: [1 for _ in payloads], vectors, 1) == 1
+        del vectors
+        end_s = time.monotonic() + 10
+        while gone() is not None:
+            assert time.monotonic() < end_s
+            time.sleep(0.001)
+    finally:
+        owner.stop()
+
+
+def test_what_is_posted_is_done_and_its_error_is_nobody_s(pool: ThreadPoolExecutor) -> None:
+    owner = DeviceOwner("a device")
+    done: list[int] = []
+    try:
+        owner.post(lambda: done.append(1 // 0))
+        owner.post(lambda: done.append(threading.get_ident()))
+        assert owner.run(threading.get_ident) == done[0]
+    finally:
+        owner.stop()
+    owner.post(lambda: done.append(3))
+    assert len(done) == 1
 
 
 async def test_the_death_of_an_owner_turns_health() -> None:

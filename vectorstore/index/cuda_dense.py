@@ -4,8 +4,10 @@ A removed row is overwritten by the last one, so that a search never meets it an
 memory comes in chunks, so that rows never move as a gallery grows.
 """
 
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -56,6 +58,8 @@ class DenseStore:
         self._ids: Column[np.int64] = Column(np.int64)
         self._last_id = -1
         self._count = 0
+        # Nobody tells a store that its gallery was dropped, or lives elsewhere now.
+        weakref.finalize(self, device.owner.post, partial(_release, device, self._chunks)).atexit = False
         self.kind = f"cuda-flat-f{self._dtype.itemsize * 8}"
 
     def __len__(self) -> int:
@@ -138,14 +142,10 @@ class DenseStore:
 
     def release(self) -> None:
         """See DeviceStore."""
-        chunks, self._chunks, self._count = self._chunks, [], 0
-        self._device.run(lambda: self._release(chunks))
+        self._count = 0
+        self._device.run(partial(_release, self._device, self._chunks))
 
     # What follows runs in the owner's thread.
-
-    def _release(self, chunks: Sequence[_Chunk]) -> None:
-        for chunk in chunks:
-            self._device.driver.release(chunk.address)
 
     def _upload(self, vectors: Vectors) -> int:
         driver, done = self._device.driver, 0
@@ -277,3 +277,8 @@ class DenseStore:
         table.append(self._table.ids[alive])
         slots.append(self._slots.values[alive])
         self._table, self._slots = table, slots
+
+
+def _release(device: CudaDevice, chunks: list[_Chunk]) -> None:
+    while chunks:
+        device.driver.release(chunks.pop().address)

@@ -6,6 +6,7 @@ searched faster in batches whatever the codes, so that codes are for galleries t
 err so little that a search can be proved exact from them (``errors``).
 """
 
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -57,8 +58,9 @@ class QuantizedStore:
         self._count = 0
         self._dead_count = 0
         self._last_id = -1
-        self._quantizer: Any = None
-        self._index: Any = None
+        # FAISS's lists and, after them, what they refer to. Ended by the owner alone, whoever lets go of the store.
+        self._held: list[Any] = []
+        weakref.finalize(self, device.owner.post, self._held.clear).atexit = False
         list_count = _LIST_COUNT_SMALL if expected_rows < _SMALL_ROWS else _LIST_COUNT
         trained = device.run(lambda: self._make(np.ascontiguousarray(sample, dtype=np.float32), list_count))
         # The same codes on the host, to know how far the rows are from what the device has of them.
@@ -121,7 +123,7 @@ class QuantizedStore:
     def release(self) -> None:
         """See DeviceStore."""
         self._count = 0
-        self._device.run(self._drop)
+        self._device.run(self._held.clear)
 
     def _note_errors(self, vectors: Vectors) -> None:
         for start in range(0, len(vectors), _CODED_ROWS):
@@ -143,11 +145,11 @@ class QuantizedStore:
         config.device, config.use_cuvs = self._device.number, False
         config.indicesOptions = library.INDICES_64_BIT
         # Rows of the sample are as good as centroids here: they share the work out, and nothing else.
-        self._quantizer = library.GpuIndexFlatIP(resources, self._dimension, flat)
-        self._quantizer.add(sample[np.linspace(0, len(sample) - 1, list_count).astype(np.int64)])
-        self._index = library.GpuIndexIVFScalarQuantizer(
+        quantizer = library.GpuIndexFlatIP(resources, self._dimension, flat)
+        quantizer.add(sample[np.linspace(0, len(sample) - 1, list_count).astype(np.int64)])
+        index = library.GpuIndexIVFScalarQuantizer(
             resources,
-            self._quantizer,
+            quantizer,
             self._dimension,
             list_count,
             library.ScalarQuantizer.QT_8bit,
@@ -155,16 +157,12 @@ class QuantizedStore:
             False,
             config,
         )
-        self._index.sq.rangestat_arg = _WIDER
-        self._index.train(sample)
-        self._index.nprobe = list_count
-        trained: npt.NDArray[np.float32] = library.vector_to_array(self._index.sq.trained)
+        index.sq.rangestat_arg = _WIDER
+        index.train(sample)
+        index.nprobe = list_count
+        self._held += [index, quantizer]
+        trained: npt.NDArray[np.float32] = library.vector_to_array(index.sq.trained)
         return trained
-
-    def _drop(self) -> None:
-        # The lists refer to the quantizer.
-        self._index = None
-        self._quantizer = None
 
     def _upload(self, ids: Ids, vectors: Vectors) -> int:
         done = 0
@@ -174,7 +172,7 @@ class QuantizedStore:
                 break
             piece = np.ascontiguousarray(vectors[done : done + count], dtype=np.float32)
             try:
-                guarded(partial(self._index.add_with_ids, piece, ids[done : done + count]))
+                guarded(partial(self._held[0].add_with_ids, piece, ids[done : done + count]))
             except DeviceFull as error:
                 # Some lists have their rows and some have not.
                 raise OwnerLost(f"an upload was cut off: {error}") from None
@@ -186,7 +184,7 @@ class QuantizedStore:
         count = max(count for _, count in payloads)
         if not 0 < count <= MAX_SELECTED:
             raise ValueError(f"{count} cannot be selected on a device")
-        cosines, ids = guarded(lambda: self._index.search(queries, count))
+        cosines, ids = guarded(lambda: self._held[0].search(queries, count))
         answers, first = [], 0
         for part, wanted in payloads:
             rows = slice(first, first + len(part))

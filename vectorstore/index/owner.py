@@ -92,6 +92,18 @@ class DeviceOwner:
         answer: Answer = self._wait_for(_Job(run, payload, group, weight))
         return answer
 
+    def post(self, work: Callable[[], None]) -> None:
+        """Has the work done some time, and waits for nothing: for what is given back. Does nothing on a dead owner."""
+
+        def run(_: Sequence[None]) -> Sequence[None]:
+            work()
+            return (None,)
+
+        with self._changed:
+            if not self._stopping and not self._end.done():
+                self._waiting.append(_Job(run, None, None, 1))
+                self._changed.notify_all()
+
     async def watch(self) -> None:
         """Returns once the owner was stopped; raises what it died of: for a supervised task, which turns health."""
         await asyncio.shield(asyncio.wrap_future(self._end))
@@ -128,6 +140,8 @@ class DeviceOwner:
                 self._do(jobs)
                 with self._changed:
                     self._running = []
+                # They hold vectors, and stores that may be given up while the device is idle.
+                jobs.clear()
         except BaseException as error:
             self._die(error)
             return

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from runtime import failpoints
-from runtime.errors import NotReady, TwinError
+from runtime.errors import DependencyUnavailable, NotReady, TwinError
 from runtime.logs import get_logger
 from vectorstore.change_log import CHANNEL, Change, ChangeKind, read_head
 from vectorstore.database import Database
@@ -127,6 +127,9 @@ class Follower:
                 # Whoever supervises this task ends the service, which answers no search from now on.
                 _log.error(str(error))
                 raise
+            except DependencyUnavailable as error:
+                # What is applied already is told by its ids when it is applied again.
+                _log.warning("changes cannot be applied; trying again", error=str(error))
             except Exception as error:
                 if not is_unavailable(error):
                     raise

@@ -17,11 +17,14 @@ from vectorstore.sample import GallerySample
 class GalleryView:
     """What searches see of a gallery. Readers hold ``lock.reading()`` from the scan to the last look at the catalog."""
 
-    def __init__(self, gallery: GalleryRecord, maker: IndexMaker, expected_faces: int = 0) -> None:
+    def __init__(
+        self, gallery: GalleryRecord, maker: IndexMaker, expected_faces: int = 0, index: VectorIndex | None = None
+    ) -> None:
+        """index: one that was brought back; None: an empty one that will have about so many faces."""
         self.gallery = gallery
         self.lock = SharedLock()
         self._maker = maker
-        self.index: VectorIndex = maker.empty(gallery, expected_faces)
+        self.index: VectorIndex = index if index is not None else maker.empty(gallery, expected_faces)
         self.catalog = Catalog()
         self.sample = GallerySample(gallery.dimension)
         # The highest id that was ever added here, removed or not.

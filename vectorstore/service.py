@@ -1,5 +1,6 @@
 """The vector store as a service: what it is made of, started and stopped in order."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,7 +8,7 @@ from datetime import timedelta
 import grpc
 from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
 
-from runtime.errors import StartupError
+from runtime.errors import DependencyUnavailable, StartupError
 from runtime.logs import get_logger
 from runtime.server import ServiceContext
 from vectorstore.adding import PhotoAdder
@@ -42,11 +43,17 @@ class VectorStore:
 
     def __init__(self, settings: VectorStoreSettings) -> None:
         self._settings = settings
-        make_index = IndexMaker(settings.index, settings.data_path("vectorstore") / "rows", settings.search_threads)
+        make_index = IndexMaker(
+            settings.index,
+            settings.data_path("vectorstore") / "rows",
+            settings.search_threads,
+            milvus_uri=settings.milvus_uri,
+            milvus_token=settings.milvus_token.get_secret_value(),
+        )
         self._make_index = make_index
         self._embedded: EmbeddedPostgres | None = None
         self._database = Database()
-        projection = Projection()
+        projection = self._projection = Projection()
         self._follower = Follower(self._database, projection, make_index)
         self._maintenance = Maintenance(projection)
         self._searcher = Searcher(settings.search_threads, settings.search_queue_size)
@@ -124,11 +131,15 @@ class VectorStore:
             from_snapshot = await self._snapshots.load()
             if not from_snapshot:
                 await self._follower.load()
+        except DependencyUnavailable as error:
+            raise StartupError(f"{error} while the index was built") from None
         except Exception as error:
             if not is_unavailable(error):
                 raise
             raise StartupError(f"PostgreSQL went away while the index was built ({type(error).__name__})") from None
         self._is_loaded = True
+        kept = [view.gallery.gallery_id for view in self._projection.views()]
+        await asyncio.to_thread(self._make_index.keep_only, kept)
         seconds = time.monotonic() - start_s
         LOAD_SECONDS.set(seconds)
         STARTED_FROM_SNAPSHOT.set(from_snapshot)

@@ -1,5 +1,6 @@
 """What the vector store can be told."""
 
+import os
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -16,12 +17,15 @@ class VectorStoreSettings(ServiceSettings):
     database_url: SecretStr | None = None
     # The URL leads to a pooler that lends a connection for one transaction at a time, such as pgbouncer.
     database_pooled: bool = False
-    # auto, flat, compressed; checked where the kinds are known.
+    # auto, flat, compressed, cuda-..., milvus; checked where the kinds are known.
     index: str = "auto"
+    # For milvus: a server's address, or a file for Milvus Lite; and "user:password" or a token.
+    milvus_uri: str = ""
+    milvus_token: SecretStr = SecretStr("")
     # Between two looks for photos whose consent ran out.
     expiry_interval_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    # Searches at once; each keeps a core busy.
-    search_threads: Annotated[int, Field(ge=1, le=256)] = 2
+    # Searches at once, each in a thread that keeps a core busy; by default as many as there are cores.
+    search_threads: Annotated[int, Field(default_factory=lambda: max(2, os.cpu_count() or 1), ge=1, le=256)]
     # Searches that may wait for a thread; more are refused at once.
     search_queue_size: Annotated[int, Field(ge=1, le=10_000)] = 256
     # How far back the change log reaches. A replica or a snapshot that is further behind is built anew.

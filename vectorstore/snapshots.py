@@ -218,7 +218,7 @@ class Snapshots:
     def _load_gallery(self, gallery: GalleryRecord, entry: GalleryEntry) -> GalleryView:
         index_arrays, catalog_arrays = self._folder.read_gallery(gallery.gallery_id, entry)
         index = self._maker.restore(gallery, index_arrays)
-        view = GalleryView(gallery, self._maker)
+        view = GalleryView(gallery, self._maker, index=index)
         catalog = Catalog.from_arrays(catalog_arrays)
         if not np.array_equal(index.live_ids(), catalog.live_ids()):
             raise ValueError("index and catalog differ")

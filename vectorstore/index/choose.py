@@ -1,18 +1,19 @@
 """Which kind of index a gallery gets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import psutil
 
 from runtime.errors import StartupError
-from vectorstore.index import cuda_kinds
+from vectorstore.index import cuda_kinds, milvus
 from vectorstore.index.base import Arrays, IndexFacts, VectorIndex
 from vectorstore.index.cpu import CPU_KINDS, CpuIndex, CpuPlan
 from vectorstore.index.cpu_upkeep import LEAST_TRAINING_ROWS
 from vectorstore.index.cuda_device import open_device
 from vectorstore.index.mapped import MappedFiles
+from vectorstore.index.milvus_server import MilvusServer
 from vectorstore.index.rehouse import Restore
 from vectorstore.index.threads import ScanThreads
 from vectorstore.records import GalleryRecord
@@ -32,14 +33,16 @@ _COMPRESS_FROM: Final[Mapping[str, int | None]] = {
     "flat": None,
     "compressed": LEAST_TRAINING_ROWS,
 }
-KINDS: Final = (*_COMPRESS_FROM, *cuda_kinds.CUDA_KINDS)
+KINDS: Final = (*_COMPRESS_FROM, *cuda_kinds.CUDA_KINDS, milvus.KIND)
 
 
 class IndexMaker:
     """Makes indexes of the kind that was asked for."""
 
-    def __init__(self, kind: str, folder: Path, scan_threads: int) -> None:
-        """folder: where mapped files go. scan_threads: share one query's scan.
+    def __init__(
+        self, kind: str, folder: Path, scan_threads: int, *, milvus_uri: str = "", milvus_token: str = ""
+    ) -> None:
+        """folder: where mapped files go. scan_threads: share one query's scan. milvus_uri, _token: for that kind.
 
         Raises StartupError for no such kind, or one that this machine cannot have.
         """
@@ -50,11 +53,20 @@ class IndexMaker:
         if kind in cuda_kinds.CUDA_KINDS:
             # Fails now and not with the first gallery.
             open_device()
+        self._milvus: MilvusServer | None = None
+        if kind == milvus.KIND:
+            if not milvus_uri:
+                raise StartupError(
+                    "TWIN_INDEX=milvus needs TWIN_MILVUS_URI: a server's address, or a file for Milvus Lite"
+                )
+            self._milvus = MilvusServer.connect(milvus_uri, folder.parent, token=milvus_token)
 
     def empty(self, gallery: GalleryRecord, expected_faces: int = 0) -> VectorIndex:
         """Returns an index without faces for a gallery that will have about so many."""
         if self._kind in cuda_kinds.CUDA_KINDS:
             return self._make_cuda(self._kind, gallery)
+        if self._milvus is not None:
+            return self._milvus.empty(gallery.gallery_id, gallery.dimension)
         plan = self._plan(gallery)
         large = plan.compress_from is not None and expected_faces >= plan.compress_from
         return CpuIndex(gallery.dimension, plan, mapped=large)
@@ -63,6 +75,8 @@ class IndexMaker:
         """Returns the index that ``to_arrays`` of any kind described; raises KeyError or ValueError otherwise."""
         if self._kind in cuda_kinds.CUDA_KINDS:
             return self._make_cuda(self._kind, gallery, arrays)
+        if self._milvus is not None:
+            return self._milvus.restore(gallery.gallery_id, gallery.dimension, arrays)
         if self._kind == "flat":
             arrays = {name: arrays[name] for name in ("ids", "vectors")}
         return CpuIndex.from_arrays(arrays, gallery.dimension, self._plan(gallery))
@@ -76,9 +90,16 @@ class IndexMaker:
             return None
         return lambda arrays: self._make_cuda(kind, gallery, arrays)
 
+    def keep_only(self, gallery_ids: Iterable[int]) -> None:
+        """Has forgotten, elsewhere, what was of galleries that are there no more; blocking."""
+        if self._milvus is not None:
+            self._milvus.keep_only(gallery_ids)
+
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends threads and connections."""
         self._threads.close()
+        if self._milvus is not None:
+            self._milvus.close()
 
     def _make_cuda(self, kind: str, gallery: GalleryRecord, arrays: Arrays | None = None) -> VectorIndex:
         return cuda_kinds.make_cuda(

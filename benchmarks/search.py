@@ -143,7 +143,9 @@ class _Contest:
         point = Point(variant, worker.call("recall", variant))
         if also_loads:
             for callers in (CALLERS[0], CALLERS[-1]):
-                point.loads += worker.call("under_load", variant, callers, _TRIAL_PROBES, _TRIAL_S)
+                point.loads += worker.call(
+                    "under_load", variant, callers, _TRIAL_PROBES, min(_TRIAL_S, self._options.seconds)
+                )
         return point
 
     def _measure(self, entry: Entry) -> bool:

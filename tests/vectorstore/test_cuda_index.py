@@ -1,5 +1,6 @@
 """The CUDA kinds against a plain index: on a fake device, and on a real one where there is one."""
 
+import asyncio
 import gc
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ import numpy.typing as npt
 import pytest
 
 from runtime.errors import DependencyUnavailable, StartupError
+from runtime.readiness import Readiness
+from runtime.tasks import TaskSupervisor
 from tests.vectorstore.cuda_cases import KINDS, LEAST_ROWS, assert_equal_answers, filled, make, tend, units
 from tests.vectorstore.fake_cuda import FakeDriver, FakeLibrary, fake_device
 from tests.vectorstore.numpy_index import NumpyIndex
-from vectorstore.index import cuda_index
+from vectorstore.index import cuda_device, cuda_index
 from vectorstore.index.cuda_device import CudaDevice, cuda_memory_bytes, open_device
 from vectorstore.index.cuda_driver import DeviceFull
 from vectorstore.index.cuda_kinds import CUDA_KINDS, fits, make_cuda
@@ -357,6 +360,25 @@ def test_a_lost_device_fails_its_searches_and_is_not_asked_again(rng: np.random.
     with pytest.raises(DependencyUnavailable):
         index.search(units(rng, 1), 5)
     assert not device.owner.is_alive
+
+
+async def test_a_device_that_is_lost_after_it_was_opened_late_turns_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    readiness = Readiness()
+    tasks = TaskSupervisor(readiness)
+    task = tasks.spawn(cuda_device.watch_devices(0.01), "CUDA devices")
+    readiness.mark_ready()
+    device = fake_device()
+    monkeypatch.setitem(cuda_device._devices, 0, device)
+    await asyncio.sleep(0.05)
+    assert readiness.is_ready
+
+    def lose() -> None:
+        raise OwnerLost("it fell off the bus")
+
+    with pytest.raises(DependencyUnavailable):
+        await asyncio.to_thread(device.run, lose)
+    await asyncio.wait([task], timeout=10)
+    assert readiness.has_failed
 
 
 def test_an_error_that_is_not_the_device_s_is_only_its_own_callers(rng: np.random.Generator) -> None:

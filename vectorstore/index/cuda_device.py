@@ -1,5 +1,6 @@
 """One CUDA device as the indexes of this process share it: its owner thread, its memory, FAISS's resources on it."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -84,10 +85,15 @@ def open_device(number: int = 0) -> CudaDevice:
         return _devices[number]
 
 
-def open_devices() -> list[CudaDevice]:
-    """Returns the devices that are in use, for whom it concerns when one of them is lost."""
-    with _lock:
-        return list(_devices.values())
+async def watch_devices(interval_s: float = 1.0) -> None:
+    """Raises what a device was lost by, whenever it was opened: for a supervised task, which turns health."""
+    while True:
+        with _lock:
+            devices = list(_devices.values())
+        for device in devices:
+            if not device.owner.is_alive:
+                await device.owner.watch()
+        await asyncio.sleep(interval_s)
 
 
 def cuda_memory_bytes(number: int = 0) -> tuple[int, int] | None:

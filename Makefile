@@ -43,7 +43,7 @@ contracts: setup
 	tools/check-breaking
 	tools/check-generated
 
-unit: setup
+unit: setup $(BENCH_READY)
 	$(BIN)/pytest
 
 web-test: setup
@@ -86,7 +86,7 @@ $(PYTHON_READY): requirements.txt requirements-uv.txt pyproject.toml tools/make-
 
 # A new set of packages in .venv is without the peers, and so makes this again.
 $(BENCH_READY): requirements-bench.txt tools/add-bench-peers $(PYTHON_READY)
-	@echo "Installing the benchmark's peers into .venv …"
+	@echo "Installing what tests and benchmarks compare with into .venv …"
 	@tools/add-bench-peers
 	@touch $@
 

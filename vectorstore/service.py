@@ -18,6 +18,7 @@ from vectorstore.embedded import EmbeddedPostgres
 from vectorstore.follower import Follower
 from vectorstore.galleries import Galleries
 from vectorstore.index.choose import IndexMaker
+from vectorstore.index.cuda_device import watch_devices
 from vectorstore.lag import LagWatch
 from vectorstore.maintenance import Maintenance
 from vectorstore.metrics import LOAD_SECONDS, STARTED_FROM_SNAPSHOT
@@ -107,6 +108,7 @@ class VectorStore:
         lag = LagWatch(self._database, self._follower, context.readiness)
         context.tasks.spawn(lag.watch(), "lag watch")
         context.tasks.spawn(self._maintenance.run(), "index maintenance")
+        context.tasks.spawn(watch_devices(), "CUDA devices")
         context.tasks.spawn(self._snapshot_schedule.run(), "snapshot schedule")
         context.tasks.spawn(self._adder.run(), "photo adder")
         context.tasks.spawn(self._deleter.run(), "photo deleter")

@@ -22,7 +22,9 @@ SEARCH_GROUP_QUERIES: Final = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 256, 1024),
 )
 ADD_BATCH_PHOTOS: Final = Histogram(
-    "twin_vectorstore_add_batch_photos", "Photos committed together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "twin_vectorstore_add_batch_photos",
+    "Photos committed together.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
 CHANGES_PRUNED: Final = Counter("twin_vectorstore_changes_pruned", "Old changes that this replica removed.")
 OLDEST_TRANSACTION_SECONDS: Final = Gauge(

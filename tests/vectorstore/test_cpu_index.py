@@ -72,6 +72,26 @@ def test_a_gallery_that_grows_is_compressed_and_its_vectors_leave_memory(tmp_pat
     assert list(tmp_path.iterdir()) == [], "a mapped file has a name, and would outlive the process"
 
 
+def test_a_gallery_that_is_being_filled_is_left_alone_until_it_is_quiet_or_has_many_uncoded(
+    tmp_path: Path, rng: Rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectorstore.index.cpu_upkeep._GROWING_ROWS", 6000)
+    plan = CpuPlan(2048, same_person_similarity=0.5, mapped=MappedFiles(tmp_path), quiet_s=1000.0)
+    index = CpuIndex(DIMENSION, plan)
+    for start in (0, 4000):
+        assert keep_up(index) == 0
+        index.add(np.arange(start, start + 4000, dtype=np.int64), units(rng, 4000))
+    assert keep_up(index) == 1
+    assert index.facts().kind == COMPRESSED_KIND
+    index.add(np.arange(8000, 13_000, dtype=np.int64), units(rng, 5000))
+    assert keep_up(index) == 0
+    monkeypatch.setattr(index, "_last_add_s", -np.inf)
+    assert keep_up(index) >= 2
+    index.add(np.arange(13_000, 13_100, dtype=np.int64), units(rng, 100))
+    index.remove(np.arange(0, 12_000, 2, dtype=np.int64))
+    assert keep_up(index) == 1, "compaction waits for nobody"
+
+
 def test_the_curve_is_measured_on_the_gallery_and_reaches_its_target(tmp_path: Path, rng: Rng) -> None:
     index = _compressed(tmp_path)
     photos, _ = people(rng, 4000)

@@ -27,6 +27,8 @@ AUTO_CUDA_FROM: Final = 50_000
 _ROOM_TO_GROW: Final = 2
 # Of the memory that is free, the share that codes may take.
 _MEMORY_SHARE: Final = 0.8
+# Without an add for so long, a gallery is not growing any more.
+_QUIET_S: Final = 1.0
 # From how many living faces on each kind on the processor has a compressed scan.
 _COMPRESS_FROM: Final[Mapping[str, int | None]] = {
     AUTO: AUTO_COMPRESS_FROM,
@@ -117,6 +119,7 @@ class IndexMaker:
             mapped=self._mapped,
             threads=self._threads,
             has_room=_has_room,
+            quiet_s=_QUIET_S,
         )
 
 

@@ -1,5 +1,7 @@
 """The index on the processor: every vector in float32, and, from some size on, a compressed scan in front of them."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +39,8 @@ class CpuPlan:
     threads: ScanThreads = ALONE
     # Tells whether so many bytes more of memory can be had; without them every vector goes on being compared.
     has_room: Callable[[int], bool] = lambda _: True
+    # Without an add for so long, a gallery is not growing any more.
+    quiet_s: float = 0.0
 
 
 class CpuIndex:
@@ -46,6 +50,7 @@ class CpuIndex:
         """mapped: the vectors are in mapped files from the start, for a gallery that is known to be large."""
         self._dimension = dimension
         self._plan = plan
+        self._last_add_s = -math.inf
         self._state = state or CpuState.empty(dimension, plan.mapped if mapped else InMemory())
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
@@ -56,6 +61,7 @@ class CpuIndex:
         state.rows.check(ids)
         state.vectors.append(vectors)
         state.rows.append(ids)
+        self._last_add_s = time.monotonic()
 
     def remove(self, ids: Ids) -> int:
         """See VectorIndex."""
@@ -115,7 +121,8 @@ class CpuIndex:
     def upkeep(self) -> Upkeep | None:
         """See VectorIndex."""
         state = self._state
-        work = cpu_upkeep.next_work(state, self._plan.compress_from)
+        is_growing = time.monotonic() - self._last_add_s < self._plan.quiet_s
+        work = cpu_upkeep.next_work(state, self._plan.compress_from, is_growing=is_growing)
         # What a compressed scan of all would take; where there is one already, at most this much for a moment.
         needed = compressed_bytes(self._dimension, len(state.rows) - len(state.fixed))
         if work is None or not self._plan.has_room(needed):

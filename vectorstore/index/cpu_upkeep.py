@@ -35,6 +35,9 @@ _OUTGROWN: Final = 4
 _LARGE: Final = 131_072
 # Rows without codes are compared one by one: some thousand at most, for about a tenth of a scan.
 _EXTEND_ROWS: Final = 2048
+# While the gallery grows, though, coding and measuring are put off until there are so many: they would take the cores
+# from adding, and be done again soon.
+_GROWING_ROWS: Final = 32_768
 # Rows coded at once: others' searches use them from then on.
 _MOST_EXTEND_ROWS: Final = 65_536
 # The curve is measured anew when the gallery has changed by this share.
@@ -54,9 +57,14 @@ class Successor(Protocol):
 Work = Callable[[Allocator, float], Successor]
 
 
-def next_work(state: CpuState, compress_from: int | None) -> Work | None:
-    """Returns the most useful piece of work, None when there is none; the lock is held for reading."""
+def next_work(state: CpuState, compress_from: int | None, *, is_growing: bool = False) -> Work | None:
+    """Returns the most useful piece of work, None when there is none; the lock is held for reading.
+
+    is_growing: faces were added just now, and more are to be expected.
+    """
     rows, scan = state.rows, state.scan
+    if is_growing and not rows.wants_compaction() and len(rows) - (scan.count if scan else 0) < _GROWING_ROWS:
+        return None
     # As of now: later rows lie beyond it, later removals are caught up with at the end.
     seen = _Seen(state, rows.alive.copy())
     if rows.wants_compaction():
@@ -67,11 +75,11 @@ def next_work(state: CpuState, compress_from: int | None) -> Work | None:
     if scan is None:
         enough = rows.live_count >= max(compress_from, LEAST_TRAINING_ROWS)
         return (lambda mapped, threshold: _build(seen, mapped, threshold)) if enough else None
-    if scan.trained_on < _LARGE and rows.live_count >= _OUTGROWN * scan.trained_on:
+    if not is_growing and scan.trained_on < _LARGE and rows.live_count >= _OUTGROWN * scan.trained_on:
         return lambda mapped, threshold: _build(seen, mapped, threshold)
     if len(rows) - scan.count >= _EXTEND_ROWS:
         return lambda _, __: _extend(seen, scan)
-    if abs(rows.live_count - scan.measured_on) > _CHANGED_SHARE * scan.measured_on:
+    if not is_growing and abs(rows.live_count - scan.measured_on) > _CHANGED_SHARE * scan.measured_on:
         return lambda _, threshold: _Replaced(state, _measured(scan, seen, threshold))
     return None
 

@@ -30,7 +30,7 @@ from benchmarks.search_peers import FaissFlat, FaissHnsw, FaissHnswStrong, Hnswl
 from benchmarks.search_results import CALLERS, Entry, Point, choose, comparisons, table
 from benchmarks.search_servers import MilvusLite, Pgvector
 from benchmarks.search_service import Service
-from benchmarks.search_worker import Built, Changed, Worker, WorkerFailed
+from benchmarks.search_worker import Built, Changed, Worker, WorkerFailed, end_in_good_order
 
 # The name on the command line: the title, what makes it, and the package that it needs.
 _CONTESTANTS: Final[dict[str, tuple[str, Callable[[Setup], Contestant], str]]] = {
@@ -192,4 +192,5 @@ class _Contest:
 
 
 if __name__ == "__main__":
+    end_in_good_order()
     raise SystemExit(main())

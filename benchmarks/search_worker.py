@@ -3,6 +3,8 @@
 import contextlib
 import gc
 import multiprocessing
+import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -135,6 +137,7 @@ class _Bench:
 
 def _serve(line: Connection, make: Callable[[Setup], Contestant], setup: Setup, task_folder: Path) -> None:
     contestant: Contestant | None = None
+    end_in_good_order()
     try:
         setup.folder.mkdir(parents=True, exist_ok=True)
         contestant = make(setup)
@@ -155,6 +158,11 @@ def _serve(line: Connection, make: Callable[[Setup], Contestant], setup: Setup, 
     finally:
         if contestant is not None:
             contestant.abort()
+
+
+def end_in_good_order() -> None:
+    """Makes of SIGTERM what ends the program as an error does: a killed one would leave databases running."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def _own_bytes() -> int:

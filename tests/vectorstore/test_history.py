@@ -1,4 +1,4 @@
-"""Whether the log is the one that was applied: a database that was restored or replaced, and changes that are pruned."""
+"""Whether the log is the one that was applied: a database that was restored or replaced, and pruned changes."""
 
 import asyncio
 from datetime import timedelta

@@ -29,7 +29,7 @@ from vectorstore.index.segment import Codebook, can_compress
 
 # Fewer faces than this do not make a codebook.
 LEAST_TRAINING_ROWS: Final = 2048
-_MOST_TRAINING_ROWS: Final = 32_768
+_MOST_TRAINING_ROWS: Final = 8192
 # A codebook is made anew when the gallery is so many times as large as it was, until it was this large.
 _OUTGROWN: Final = 4
 _LARGE: Final = 131_072

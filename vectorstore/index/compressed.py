@@ -102,11 +102,11 @@ def _best(cosines: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], count: 
     return Candidates(cosines, rows)
 
 
-def rerank(found: Candidates, queries: Vectors, fixed: VectorBlocks, k: int) -> list[Best]:
-    """Compares the candidates' vectors with the queries; returns each query's k best, best first."""
+def rerank(found: Candidates, queries: Vectors, fixed: VectorBlocks, k: int, more: Rows) -> list[Best]:
+    """Compares the vectors of the candidates, and of more rows, with the queries; returns each's k best, best first."""
     results = []
     for query, cosines, rows in zip(queries, found.cosines, found.rows, strict=True):
-        rows = rows[np.isfinite(cosines)]
+        rows = np.concatenate([rows[np.isfinite(cosines)], more])
         results.append(compare_fixed(fixed, rows, query, k))
     return results
 

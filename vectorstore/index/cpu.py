@@ -23,6 +23,8 @@ COMPRESSED_KIND: Final = "pq4-fastscan-cpu"
 CPU_KINDS: Final = (FLAT_KIND, COMPRESSED_KIND)
 # Confined to fewer faces than this many times the candidates, those faces' vectors are compared instead of all codes.
 _FEW: Final = 6
+# Rows without codes that are compared beside the candidates; what is beyond is compared in float32.
+_MOST_UNCODED: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +98,19 @@ class CpuIndex:
         assert scan is not None
         count = scan.curve.candidates(k)
         coded = scan.count
+        # Rows that are there in fixed point; upkeep may be about to append more.
+        known = min(len(state.fixed), coded + _MOST_UNCODED)
         if live_count <= _FEW * count:
-            coded_mask = mask[:coded] if mask is not None else np.ones(coded, np.bool_)
-            rows = np.flatnonzero(coded_mask)
+            rows = np.arange(known) if mask is None else np.flatnonzero(mask[:known])
             best = [compare_fixed(state.fixed, rows, query, k) for query in queries]
         else:
             found = scan.candidates(queries, count, mask, self._plan.threads)
-            best = rerank(found, queries, state.fixed, k)
-        if coded == len(state.rows):
+            # Rows that have no codes yet are candidates all of them.
+            rows = np.arange(coded, known) if mask is None else coded + np.flatnonzero(mask[coded:known])
+            best = rerank(found, queries, state.fixed, k, rows)
+        if known == len(state.rows):
             return best
-        return merged([best, nearest_rows(state.vectors, queries, k, mask, start=coded)], k)
+        return merged([best, nearest_rows(state.vectors, queries, k, mask, start=known)], k)
 
     def reconstruct(self, ids: Ids) -> Vectors:
         """See VectorIndex."""

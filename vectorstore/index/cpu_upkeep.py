@@ -25,7 +25,7 @@ from vectorstore.index.recall import (
     measure,
 )
 from vectorstore.index.rows import Mask, RowTable
-from vectorstore.index.segment import Codebook, can_compress
+from vectorstore.index.segment import BLOCK_ROWS, Codebook, can_compress
 
 # Fewer faces than this do not make a codebook.
 LEAST_TRAINING_ROWS: Final = 2048
@@ -77,11 +77,16 @@ def next_work(state: CpuState, compress_from: int | None, *, is_growing: bool = 
         return (lambda mapped, threshold: _build(seen, mapped, threshold)) if enough else None
     if not is_growing and scan.trained_on < _LARGE and rows.live_count >= _OUTGROWN * scan.trained_on:
         return lambda mapped, threshold: _build(seen, mapped, threshold)
-    if len(rows) - scan.count >= _EXTEND_ROWS:
+    if len(rows) - scan.count >= _EXTEND_ROWS or (not is_growing and _is_behind(state, scan)):
         return lambda _, __: _extend(seen, scan)
     if not is_growing and abs(rows.live_count - scan.measured_on) > _CHANGED_SHARE * scan.measured_on:
         return lambda _, threshold: _Replaced(state, _measured(scan, seen, threshold))
     return None
+
+
+def _is_behind(state: CpuState, scan: CompressedScan) -> bool:
+    """Tells whether rows could be coded or turned into fixed point that are not."""
+    return encodable(len(state.rows) - scan.count) > 0 or len(state.fixed) < len(state.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,8 @@ def _extend(seen: _Seen, scan: CompressedScan) -> Successor:
     state, vectors = seen.state, seen.vectors
     stop = scan.count + encodable(min(seen.count - scan.count, _MOST_EXTEND_ROWS))
     segments = tuple(encode_rows(scan.codebook, vectors, scan.count, stop, scan.segments))
-    append_fixed(state.fixed, vectors, stop)
+    # The last rows, fewer than codes are made for, too.
+    append_fixed(state.fixed, vectors, stop if seen.count - stop >= BLOCK_ROWS else seen.count)
     return _Replaced(state, dataclasses.replace(scan, segments=segments, count=stop))
 
 

@@ -63,17 +63,25 @@ class Service(Protocol):
         """Releases everything; called once, after the drain, also when start failed."""
 
 
-def run(make_service: Callable[[], Service], *, name: str, bind: str, settings: ServiceSettings) -> int:
+def run(
+    make_service: Callable[[], Service],
+    *,
+    name: str,
+    bind: str,
+    settings: ServiceSettings,
+    make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
     """Runs a service until SIGTERM or SIGINT, and returns the process's exit code.
 
     Prints one JSON line with the actual addresses once it listens. Exit code 1: it could not start, or a part that it
-    cannot work without died.
+    cannot work without died. make_loop: for another event loop than asyncio's own.
     """
     configure_logs(name, settings.log_level)
 
     def live() -> int:
         failpoints.arm_from_environment(os.environ)
-        return asyncio.run(_Life(make_service, bind, settings).run())
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            return runner.run(_Life(make_service, bind, settings).run())
 
     return one_line_exit(name, live)
 

@@ -4,6 +4,8 @@ import gc
 import sys
 from typing import Final
 
+import uvloop
+
 from runtime.server import one_line_exit, run
 from runtime.settings import load_settings
 from vectorstore.index.choose import check_kind
@@ -24,7 +26,13 @@ def main() -> int:
         check_kind(settings.index)
         gc.set_threshold(*_COLLECTOR_THRESHOLDS)
         return run(
-            lambda: VectorStore(settings), name=VectorStore.name, bind=settings.vectorstore_bind, settings=settings
+            lambda: VectorStore(settings),
+            name=VectorStore.name,
+            bind=settings.vectorstore_bind,
+            settings=settings,
+            # A search of 100,000 faces takes half a millisecond; a call through asyncio's own loop takes half again as
+            # long as through this one.
+            make_loop=uvloop.new_event_loop,
         )
 
     return one_line_exit(VectorStore.name, serve)

@@ -23,9 +23,13 @@ _COLLAPSE_PIECE: Final = 4096
 
 
 class Answerer:
-    """Answers queries of one request on a gallery whose lock is held. allowed: faces it is confined to; None: all."""
+    """Answers queries of one request on a gallery whose lock is held."""
 
-    def __init__(self, view: GalleryView, order: SearchOrder, allowed: Ids | None) -> None:
+    def __init__(
+        self, view: GalleryView, order: SearchOrder, allowed: Ids | None, check_wanted: Callable[[], None]
+    ) -> None:
+        """allowed: faces that it is confined to; None: all. check_wanted: asked before each further scan, may raise."""
+        self._check_wanted = check_wanted
         self._view = view
         self._order = order
         self._allowed = allowed
@@ -66,9 +70,9 @@ class Answerer:
             named_cosines = self._view.index.reconstruct(named) @ probe.vector
             alike = named_cosines >= self._order.least_cosine
             ids, cosines = np.concatenate([ids, named[alike]]), np.concatenate([cosines, named_cosines[alike]])
-            best_first = np.lexsort((ids, -cosines))
-            ids, cosines = ids[best_first], cosines[best_first]
-        return FoundResult(self._show(ids, cosines, self._percentiles(probe, seen)))
+        # A second scan may find a face that is nearer than the last of the first one's.
+        best_first = np.lexsort((ids, -cosines))
+        return FoundResult(self._show(ids[best_first], cosines[best_first], self._percentiles(probe, seen)))
 
     def _lookalike(self, probe: Probe, neighbours: Neighbours) -> FoundResult:
         people = PersonCollapser(self._order.limit, self._threshold, self._view.gallery.dimension)
@@ -81,13 +85,17 @@ class Answerer:
                     self._share_out(probe, ids[piece], cosines[piece], people, yourself)
             if people.is_full:
                 break
-        groups = [*people.groups, yourself.faces]
-        made = self._matches([face for group in groups for face in group], self._percentiles(probe, seen))
+        # A second scan may find a face that is nearer than the last of the first one's.
+        groups = sorted(
+            (sorted(group, key=_nearest_first) for group in people.groups), key=lambda g: _nearest_first(g[0])
+        )
+        yours = sorted(yourself.faces, key=_nearest_first)
+        made = self._matches([face for group in [*groups, yours] for face in group], self._percentiles(probe, seen))
         matches = []
-        for group in people.groups:
+        for group in groups:
             first, *others = made(len(group))
             matches.append(dataclasses.replace(first, same_person=tuple(others)) if others else first)
-        return FoundResult(tuple(matches), made(len(yourself.faces)))
+        return FoundResult(tuple(matches), made(len(yours)))
 
     def _further(
         self, probe: Probe, neighbours: Neighbours, least_cosine: float
@@ -104,6 +112,7 @@ class Answerer:
             yield ids[fresh], cosines[fresh], cosines
             if len(ids) < count or (len(cosines) > 0 and cosines[-1] < least_cosine):
                 return
+            self._check_wanted()
             seen, count = ids, count * _FETCH_GROWTH
             neighbours = self._view.index.search(probe.vector[None], count, self._allowed, exact=self._order.exact)[0]
 
@@ -144,3 +153,8 @@ class Answerer:
             ]
         )
         return lambda count: tuple(itertools.islice(made, count))
+
+
+def _nearest_first(face: tuple[int, float]) -> tuple[float, int]:
+    face_id, cosine = face
+    return -cosine, face_id

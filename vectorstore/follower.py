@@ -180,6 +180,8 @@ class Follower:
             if view is not None:
                 for gauge in (FACES, TOMBSTONES):
                     gauge.remove(view.gallery.name)
+                kept = [left.gallery.gallery_id for left in self._projection.views()]
+                await asyncio.to_thread(self._make_index.keep_only, kept)
             return
         await self._apply_photos(connection, changes)
 

@@ -29,8 +29,6 @@ class GalleryView:
         self.sample = GallerySample(gallery.dimension)
         # The highest id that was ever added here, removed or not.
         self.last_face_id = -1
-        # Whether the gallery was dropped: whoever works on it need not go on.
-        self.is_dropped = False
 
     def add(self, faces: Sequence[CatalogFace], vectors: Vectors) -> None:
         """Makes faces with ascending ids findable. Called by the follower's thread only."""

@@ -8,7 +8,6 @@ from typing import Final
 
 import faiss
 
-from runtime.errors import StartupError
 from runtime.logs import get_logger
 from vectorstore.gallery_view import GalleryView
 from vectorstore.metrics import UPKEEP_FAILURES, UPKEEP_SECONDS
@@ -52,7 +51,7 @@ class Maintenance:
         start_s = time.monotonic()
         try:
             worked = await asyncio.get_running_loop().run_in_executor(self._thread, view.upkeep)
-        except (OSError, MemoryError, StartupError) as error:
+        except Exception as error:
             UPKEEP_FAILURES.inc()
             self._not_before_s[view.gallery.gallery_id] = time.monotonic() + _RETRY_S
             _log.error("a gallery's index could not be kept up", gallery=view.gallery.name, error=type(error).__name__)
@@ -60,7 +59,8 @@ class Maintenance:
         if worked:
             seconds = time.monotonic() - start_s
             UPKEEP_SECONDS.observe(seconds)
-            facts = view.facts()
+            # In a thread: it waits for the gallery's lock.
+            facts = await asyncio.to_thread(view.facts)
             _log.info(
                 "index kept up",
                 gallery=view.gallery.name,

@@ -1,14 +1,13 @@
 """Getting rid of old changes, so that the log does not grow for ever.
 
 A replica that is further behind than the log reaches, and a snapshot that is older, are built anew: see ``history``.
-The last change always stays: it says how far the log has come.
+The last of the old ones always stays: replicas that have applied everything else stand on it while a new one arrives.
 """
 
 import asyncio
 from datetime import timedelta
 from typing import Final
 
-from runtime.errors import TwinError
 from runtime.logs import get_logger
 from vectorstore.database import Database
 from vectorstore.metrics import CHANGES_PRUNED
@@ -23,8 +22,9 @@ _PRUNE_SQL: Final = """
         WHERE change_time > now() - $1::interval
     ),
     doomed AS (
-        SELECT revision FROM changes, young
-        WHERE revision < least(young.first, (SELECT max(revision) FROM changes)) ORDER BY revision LIMIT $2
+        SELECT revision FROM changes
+        WHERE revision < (SELECT max(revision) FROM changes, young WHERE revision < young.first)
+        ORDER BY revision LIMIT $2
     ),
     gone AS (DELETE FROM changes USING doomed WHERE changes.revision = doomed.revision RETURNING changes.revision),
     noted AS (
@@ -62,6 +62,7 @@ class Pruner:
                 count = await self.prune()
                 if count:
                     _log.info("old changes pruned", count=count)
-            except TwinError as error:
-                _log.warning("old changes could not be pruned; trying again", reason=error.reason)
+            except Exception as error:
+                # Whatever it is, a log that grows is no reason to stop answering.
+                _log.warning("old changes could not be pruned; trying again", error=type(error).__name__)
             await asyncio.sleep(interval_s)

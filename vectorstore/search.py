@@ -53,7 +53,7 @@ def search_gallery(view: GalleryView, jobs: Sequence[SearchJob]) -> list[Outcome
             neighbours = found[first : first + len(some)]
             first += len(some)
             if isinstance(outcomes[place], list):
-                outcomes[place] = _answers(Answerer(view, job.order, allowed), job, some, neighbours)
+                outcomes[place] = _answers(Answerer(view, job.order, allowed, job.check_wanted), job, some, neighbours)
     return outcomes
 
 

@@ -48,7 +48,7 @@ class VectorStore:
             settings.index,
             settings.data_path("vectorstore") / "rows",
             settings.search_threads,
-            milvus_uri=settings.milvus_uri,
+            milvus_uri=settings.milvus_uri.get_secret_value(),
             milvus_token=settings.milvus_token.get_secret_value(),
         )
         self._make_index = make_index

@@ -19,8 +19,8 @@ class VectorStoreSettings(ServiceSettings):
     database_pooled: bool = False
     # auto, flat, compressed, cuda-..., milvus; checked where the kinds are known.
     index: str = "auto"
-    # For milvus: a server's address, or a file for Milvus Lite; and "user:password" or a token.
-    milvus_uri: str = ""
+    # For milvus: a server's address, or a file for Milvus Lite, secret since it can hold a password; and a token.
+    milvus_uri: SecretStr = SecretStr("")
     milvus_token: SecretStr = SecretStr("")
     # Between two looks for photos whose consent ran out.
     expiry_interval_s: Annotated[float, Field(gt=0, le=3600)] = 30.0

@@ -173,7 +173,7 @@ class SnapshotFolder:
 
     def remove(self) -> None:
         """Removes the snapshot, and a damaged one that was kept aside."""
-        for path in (self._place, *self._folder.glob(f"{_DAMAGED}*")):
+        for path in (self._place, self._folder / _OLD, self._folder / _NEW, *self._folder.glob(f"{_DAMAGED}*")):
             shutil.rmtree(path, ignore_errors=True)
 
 

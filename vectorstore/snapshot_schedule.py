@@ -67,10 +67,12 @@ class SnapshotSchedule:
         except TwinError:
             # PostgreSQL is away, and a snapshot could not be written either.
             return
-        if self._interval_s > 0 and (must_go or self._is_worth_it()):
+        # In a thread: it waits for each gallery's lock.
+        if self._interval_s > 0 and (must_go or await asyncio.to_thread(self._is_worth_it)):
             try:
                 await self._snapshots.create()
-            except TwinError as error:
+            except Exception as error:
+                # Whatever it is, a start that takes longer is no reason to stop answering.
                 _log.warning("no snapshot could be written; trying again later", error=type(error).__name__)
             else:
                 return

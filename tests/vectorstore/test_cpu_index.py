@@ -92,6 +92,51 @@ def test_a_gallery_that_is_being_filled_is_left_alone_until_it_is_quiet_or_has_m
     assert keep_up(index) == 1, "compaction waits for nobody"
 
 
+def test_a_gallery_that_never_is_quiet_is_kept_up_all_the_same(tmp_path: Path, rng: Rng) -> None:
+    plan = CpuPlan(2048, same_person_similarity=0.5, mapped=MappedFiles(tmp_path), quiet_s=1000.0)
+    index = CpuIndex(DIMENSION, plan)
+    index.add(np.arange(4000, dtype=np.int64), units(rng, 4000))
+    assert index.upkeep() is None
+    index._put_off_since_s -= 10_001.0
+    assert index.upkeep() is not None
+    assert index.upkeep() is None, "and is then put off again"
+
+
+def test_few_faces_that_are_left_with_codes_are_not_measured_for_ever(tmp_path: Path, rng: Rng) -> None:
+    index = _compressed(tmp_path)
+    index.add(np.arange(2100, dtype=np.int64), units(rng, 2100))
+    keep_up(index)
+    index.remove(np.arange(1020, dtype=np.int64))
+    keep_up(index)
+    index.remove(np.arange(1020, 2000, dtype=np.int64))
+    restored = CpuIndex.from_arrays(
+        {name: array.whole() for name, array in index.to_arrays().items()},
+        DIMENSION,
+        CpuPlan(2048, same_person_similarity=0.5, mapped=MappedFiles(tmp_path)),
+    )
+    for left in (index, restored):
+        keep_up(left)
+        assert left.facts().face_count == 100
+
+
+def test_a_search_that_is_done_in_pieces_finds_the_same(
+    tmp_path: Path, rng: Rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = _compressed(tmp_path)
+    index.add(np.arange(6000, dtype=np.int64), units(rng, 6000))
+    keep_up(index)
+    queries = units(rng, 9)
+    for k in (10, 700):
+        whole = index.search(queries, k)
+        with monkeypatch.context() as patched:
+            patched.setattr("vectorstore.index.cpu._MOST_CANDIDATES", 1)
+            patched.setattr("vectorstore.index.compressed._COMPARED_ROWS", 100)
+            pieces = index.search(queries, k)
+        for (ids, cosines), (same_ids, same_cosines) in zip(whole, pieces, strict=True):
+            assert ids.tolist() == same_ids.tolist()
+            np.testing.assert_allclose(cosines, same_cosines, atol=1e-6)
+
+
 def test_the_curve_is_measured_on_the_gallery_and_reaches_its_target(tmp_path: Path, rng: Rng) -> None:
     index = _compressed(tmp_path)
     photos, _ = people(rng, 4000)

@@ -91,8 +91,9 @@ async def test_old_changes_are_pruned_and_whoever_has_them_goes_on(
         "UPDATE changes SET change_time = change_time - interval '2 hours' WHERE revision IN "
         "(SELECT revision FROM changes ORDER BY revision LIMIT 3)"
     )
-    assert await Pruner(store.service._database, timedelta(hours=1)).prune() == 3
-    assert await database.fetchval("SELECT count(*) FROM changes") == 3
+    # The last of the old ones stays.
+    assert await Pruner(store.service._database, timedelta(hours=1)).prune() == 2
+    assert await database.fetchval("SELECT count(*) FROM changes") == 4
     await _is_followed(stub, rng)
     assert not store.tasks.failed.is_set()
 
@@ -112,10 +113,32 @@ async def test_an_old_change_after_a_young_one_is_kept(stub: Any, store: Store, 
     revisions = [row["revision"] for row in await database.fetch("SELECT revision FROM changes ORDER BY revision")]
     await database.execute(
         "UPDATE changes SET change_time = change_time - interval '2 hours' WHERE revision = ANY($1::bigint[])",
-        [revisions[0], revisions[2]],
+        [revisions[0], revisions[1], revisions[3]],
     )
     assert await Pruner(store.service._database, timedelta(hours=1)).prune() == 1
     assert await database.fetchval("SELECT min(revision) FROM changes") == revisions[1]
+
+
+async def test_what_a_replica_stands_on_stays_while_it_has_not_yet_seen_the_next_change(
+    start_store: StartStore, database: Any, rng: Rng
+) -> None:
+    """After a quiet week: the last change is old, a new one is committed, and the log is pruned before all have it."""
+    async with start_store() as store:
+        await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
+        await _is_followed(store.stub, rng)
+        await asyncio.sleep(2.1)
+        follower = store.service._follower
+        async with follower.standing_still:
+            begun = asyncio.create_task(_is_followed(store.stub, rng))
+            async with asyncio.timeout(10):
+                while True:
+                    if await database.fetchval("SELECT count(*) FROM changes") == 3:
+                        break
+                    await asyncio.sleep(0.02)
+            await Pruner(store.service._database, timedelta(seconds=2)).prune()
+        await begun
+        await _is_followed(store.stub, rng)
+        assert not store.tasks.failed.is_set()
 
 
 async def test_a_replica_that_is_further_behind_than_the_log_reaches_stops(

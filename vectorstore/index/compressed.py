@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vectorstore.index.base import Vectors
 from vectorstore.index.blocks import Rows, VectorBlocks
-from vectorstore.index.exact import Best, in_order
+from vectorstore.index.exact import Best, among_rows, in_order
 from vectorstore.index.recall import RerankCurve
 from vectorstore.index.rows import Mask
 from vectorstore.index.segment import BLOCK_ROWS, SEGMENT_ROWS, Codebook, Segment
@@ -22,6 +22,8 @@ from vectorstore.index.threads import ALONE, ScanThreads
 # turns them into float32 ten times as fast.
 FIXED_ONE: Final = 32_767.0
 _ENCODE_ROWS: Final = 16_384
+# Candidates whose vectors are compared at once.
+_COMPARED_ROWS: Final = 8192
 
 
 def to_fixed(vectors: Vectors) -> npt.NDArray[np.int16]:
@@ -113,6 +115,10 @@ def rerank(found: Candidates, queries: Vectors, fixed: VectorBlocks, k: int, mor
 
 def compare_fixed(fixed: VectorBlocks, rows: Rows, query: npt.NDArray[np.float32], k: int) -> Best:
     """Returns the k rows nearest to the query (dimension,), best first, with cosines from fixed point."""
+    if len(rows) > _COMPARED_ROWS:
+        # In pieces: as float32 they would take gigabytes.
+        best = among_rows(lambda some: from_fixed(fixed.take(some)), rows, query[None], k)[0]
+        return best[0], best[1] / np.float32(FIXED_ONE)
     cosines = from_fixed(fixed.take(rows)) @ query
     if len(rows) > k:
         top = np.argpartition(cosines, len(rows) - k)[-k:]

@@ -23,8 +23,12 @@ COMPRESSED_KIND: Final = "pq4-fastscan-cpu"
 CPU_KINDS: Final = (FLAT_KIND, COMPRESSED_KIND)
 # Confined to fewer faces than this many times the candidates, those faces' vectors are compared instead of all codes.
 _FEW: Final = 6
+# Upkeep is put off for at most so many times as long as a gallery must be quiet for.
+_PATIENCE: Final = 10
 # Rows without codes that are compared beside the candidates; what is beyond is compared in float32.
 _MOST_UNCODED: Final = 2048
+# Candidates of all queries and segments that are held at once: 48 MiB.
+_MOST_CANDIDATES: Final = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class CpuIndex:
         self._dimension = dimension
         self._plan = plan
         self._last_add_s = -math.inf
+        # Since when upkeep has been put off without a break; inf: it is not.
+        self._put_off_since_s = math.inf
         self._state = state or CpuState.empty(dimension, plan.mapped if mapped else InMemory())
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
@@ -104,13 +110,18 @@ class CpuIndex:
             rows = np.arange(known) if mask is None else np.flatnonzero(mask[:known])
             best = [compare_fixed(state.fixed, rows, query, k) for query in queries]
         else:
-            found = scan.candidates(queries, count, mask, self._plan.threads)
             # Rows that have no codes yet are candidates all of them.
             rows = np.arange(coded, known) if mask is None else coded + np.flatnonzero(mask[coded:known])
-            best = rerank(found, queries, state.fixed, k, rows)
+            step = max(1, _MOST_CANDIDATES // (count * len(scan.segments)))
+            best = []
+            for start in range(0, len(queries), step):
+                some = queries[start : start + step]
+                found = scan.candidates(some, count, mask, self._plan.threads)
+                best += rerank(found, some, state.fixed, k, rows)
         if known == len(state.rows):
             return best
-        return merged([best, nearest_rows(state.vectors, queries, k, mask, start=known)], k)
+        beyond = nearest_rows(state.vectors, queries, k, mask, start=known, threads=self._plan.threads)
+        return merged([best, beyond], k)
 
     def reconstruct(self, ids: Ids) -> Vectors:
         """See VectorIndex."""
@@ -126,11 +137,9 @@ class CpuIndex:
     def upkeep(self) -> Upkeep | None:
         """See VectorIndex."""
         state = self._state
-        is_growing = time.monotonic() - self._last_add_s < self._plan.quiet_s
+        is_growing = self._puts_off(time.monotonic())
         work = cpu_upkeep.next_work(state, self._plan.compress_from, is_growing=is_growing)
-        # What a compressed scan of all would take; where there is one already, at most this much for a moment.
-        needed = compressed_bytes(self._dimension, len(state.rows) - len(state.fixed))
-        if work is None or not self._plan.has_room(needed):
+        if work is None or not self._plan.has_room(self._needed_bytes(state)):
             return None
 
         def prepare() -> Any:
@@ -142,6 +151,25 @@ class CpuIndex:
             return publish
 
         return prepare
+
+    def _puts_off(self, now_s: float) -> bool:
+        """Tells whether faces come too fast for upkeep to be worth its time now; it never is put off for long."""
+        if now_s - self._last_add_s >= self._plan.quiet_s:
+            self._put_off_since_s = math.inf
+            return False
+        if now_s - self._put_off_since_s > _PATIENCE * self._plan.quiet_s:
+            self._put_off_since_s = math.inf
+            return False
+        self._put_off_since_s = min(self._put_off_since_s, now_s)
+        return True
+
+    def _needed_bytes(self, state: CpuState) -> int:
+        """Returns what upkeep may take of memory beside what there is: codes for the rest, or all of it once more."""
+        if not state.rows.wants_compaction():
+            return compressed_bytes(self._dimension, len(state.rows) - len(state.fixed))
+        living = state.rows.live_count
+        vectors = 0 if state.vectors.is_mapped else living * 4 * self._dimension
+        return vectors + (compressed_bytes(self._dimension, living) if state.scan is not None else 0)
 
     def to_arrays(self) -> dict[str, SavedArray]:
         """See VectorIndex."""

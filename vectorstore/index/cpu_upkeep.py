@@ -185,8 +185,10 @@ def _measured(scan: CompressedScan, seen: _Seen, same_person_similarity: float) 
     """Returns the scan with a curve that was measured on its own rows."""
     alive = seen.alive[: scan.count]
     living = np.flatnonzero(alive)
+    measured_on = int(np.count_nonzero(seen.alive))
     if len(living) <= KNOWN_NEIGHBOURS:
-        return scan
+        # Too few to measure, and so few that all are compared.
+        return dataclasses.replace(scan, measured_on=measured_on)
     vectors = seen.vectors.frozen(scan.count)
     own_rows = _choose(living, SAMPLE_QUERIES)
 
@@ -203,7 +205,7 @@ def _measured(scan: CompressedScan, seen: _Seen, same_person_similarity: float) 
         return np.concatenate(lists)
 
     curve: RerankCurve = measure(vectors.take(own_rows), own_rows, same_person_similarity, true_neighbours, by_codes)
-    return dataclasses.replace(scan, curve=curve, measured_on=int(np.count_nonzero(seen.alive)))
+    return dataclasses.replace(scan, curve=curve, measured_on=measured_on)
 
 
 def _append_missing(vectors: VectorBlocks, all_vectors: VectorBlocks) -> None:

@@ -12,6 +12,7 @@ from vectorstore.index.base import Arrays, Vectors
 from vectorstore.index.blocks import Allocator
 from vectorstore.index.cuda_dense import DenseStore
 from vectorstore.index.cuda_device import SCRATCH_BYTES, CudaDevice, cuda_memory_bytes, open_device
+from vectorstore.index.cuda_driver import DeviceFull
 from vectorstore.index.cuda_index import CudaIndex
 from vectorstore.index.cuda_quantized import KIND as SQ8
 from vectorstore.index.cuda_quantized import LEAST_ROWS, SAMPLE_ROWS, QuantizedStore, bytes_per_row
@@ -109,7 +110,10 @@ def make_cuda(
         if ids.dtype != np.int64 or vectors.dtype != np.float32 or vectors.shape != (len(ids), dimension):
             raise ValueError(f"the vectors are {vectors.dtype} {vectors.shape}, not float32 ({len(ids)}, {dimension})")
         check_room(kind, dimension, len(ids), device.room_bytes())
-        index.adopt(ids, vectors)
+        try:
+            index.adopt(ids, vectors)
+        except DeviceFull as error:
+            raise StartupError(f"the GPU has no room for {len(ids):,} faces as {kind} ({error})") from None
     return index
 
 

@@ -11,6 +11,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.vectorstore.conftest import StartStore, Store
 from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, ids, photo, random_unit, refused, search, take_apart
+from vectorstore.follower import Follower
 from vectorstore.history import Anchor, HistoryChanged, after, read_log
 from vectorstore.pruning import Pruner
 
@@ -120,22 +121,28 @@ async def test_an_old_change_after_a_young_one_is_kept(stub: Any, store: Store, 
 
 
 async def test_what_a_replica_stands_on_stays_while_it_has_not_yet_seen_the_next_change(
-    start_store: StartStore, database: Any, rng: Rng
+    start_store: StartStore, database: Any, rng: Rng, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a quiet week: the last change is old, a new one is committed, and the log is pruned before all have it."""
     async with start_store() as store:
         await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
         await _is_followed(store.stub, rng)
         await asyncio.sleep(2.1)
-        follower = store.service._follower
-        async with follower.standing_still:
-            begun = asyncio.create_task(_is_followed(store.stub, rng))
-            async with asyncio.timeout(10):
-                while True:
-                    if await database.fetchval("SELECT count(*) FROM changes") == 3:
-                        break
-                    await asyncio.sleep(0.02)
-            await Pruner(store.service._database, timedelta(seconds=2)).prune()
+        look, may_look = Follower._look, asyncio.Event()
+
+        async def held(self: Follower, connection: Any) -> bool:
+            await may_look.wait()
+            return await look(self, connection)
+
+        monkeypatch.setattr(Follower, "_look", held)
+        begun = asyncio.create_task(_is_followed(store.stub, rng))
+        async with asyncio.timeout(10):
+            while True:
+                if await database.fetchval("SELECT count(*) FROM changes") == 3:
+                    break
+                await asyncio.sleep(0.02)
+        await Pruner(store.service._database, timedelta(seconds=2)).prune()
+        may_look.set()
         await begun
         await _is_followed(store.stub, rng)
         assert not store.tasks.failed.is_set()

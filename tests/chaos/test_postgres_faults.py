@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import itertools
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.chaos.history import ADD, OK, READ, History, check
 from tests.chaos.proxy import Proxy, proxied
-from tests.chaos.stores import Died, PostgresServer, RunningStore, lasting_postgres_server, running_store
+from tests.chaos.stores import Died, PostgresServer, RunningStore, running_store
 from tests.chaos.workload import Caller, Known, look, make_gallery, photo_of, vector_of, work
 from tests.vectorstore.wire import add, add_one, ids, refused, search, take_apart
 
@@ -29,18 +28,6 @@ CODE = grpc.StatusCode
 # A write is refused within a second; the deadline leaves room for a busy machine.
 WRITE_DEADLINE_S = 4.0
 FAULT_S = 5.0
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with lasting_postgres_server() as server:
-        yield server
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="twin-chaos-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 def _key(number: int) -> str:

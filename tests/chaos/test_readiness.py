@@ -1,9 +1,7 @@
 """Replicas that fall behind, writers that stand still, and starts: who is served, and when."""
 
 import asyncio
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -12,25 +10,13 @@ import pytest
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.chaos.replicas import keys_of, missed_by, nearest_to, replicas
-from tests.chaos.stores import PostgresServer, lasting_postgres_server, running_store
+from tests.chaos.stores import PostgresServer, running_store
 from tests.chaos.workload import make_gallery, photo_of, vector_of
 from tests.vectorstore.wire import add, add_one, search
 
 pytestmark = pytest.mark.chaos
 
 CODE = grpc.StatusCode
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with lasting_postgres_server() as server:
-        yield server
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="twin-chaos-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 async def test_a_replica_that_is_seconds_behind_says_so_and_takes_calls_again_later(

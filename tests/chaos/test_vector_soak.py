@@ -1,22 +1,14 @@
 """The short form of ``python -m tests.chaos.vector_soak``, for each kind of index that every machine has."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.chaos.stores import PostgresServer, lasting_postgres_server
+from tests.chaos.stores import PostgresServer
 from tests.chaos.vector_soak import Plan, soak
 
 SECONDS = 12.0
 SEED = 9
 
 pytestmark = pytest.mark.chaos
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with lasting_postgres_server() as server:
-        yield server
 
 
 @pytest.mark.parametrize("index", ["flat", "compressed"])

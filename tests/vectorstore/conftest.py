@@ -21,8 +21,10 @@ from runtime.interceptor import BoundaryInterceptor
 from runtime.readiness import Readiness
 from runtime.server import ServiceContext
 from runtime.tasks import TaskSupervisor
+from tests.vectorstore.fake_cuda import fake_device
 from tests.vectorstore.wire import DIMENSION, MODEL
 from vectorstore.embedded import EmbeddedPostgres
+from vectorstore.index.cuda_device import CudaDevice, cuda_memory_bytes, open_device
 from vectorstore.prepare import prepare_database
 from vectorstore.service import VectorStore
 from vectorstore.settings import VectorStoreSettings
@@ -150,3 +152,15 @@ async def database(database_url: str) -> AsyncIterator[Any]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[CudaDevice]:
+    if request.param == "real":
+        if cuda_memory_bytes() is None:
+            pytest.skip("needs a CUDA device and the extra vectorstore-gpu: FAISS finds none here")
+        yield open_device()
+        return
+    fake = fake_device()
+    yield fake
+    fake.owner.stop()

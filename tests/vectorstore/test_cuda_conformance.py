@@ -1,29 +1,14 @@
 """The CUDA kinds in the suite of all kinds: on a fake device, and on a real one where there is one."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from tests.vectorstore.cuda_cases import make
-from tests.vectorstore.fake_cuda import fake_device
 from tests.vectorstore.index_conformance import DIMENSION, IndexConformance, Kind
 from vectorstore.index import cuda_index
 from vectorstore.index.base import Arrays
-from vectorstore.index.cuda_device import CudaDevice, cuda_memory_bytes, open_device
+from vectorstore.index.cuda_device import CudaDevice
 from vectorstore.index.cuda_index import CudaIndex
-
-
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
-def device(request: pytest.FixtureRequest) -> Iterator[CudaDevice]:
-    if request.param == "real":
-        if cuda_memory_bytes() is None:
-            pytest.skip("needs a CUDA device and the extra vectorstore-gpu: FAISS finds none here")
-        yield open_device()
-        return
-    fake = fake_device()
-    yield fake
-    fake.owner.stop()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,22 +18,10 @@ from tests.vectorstore.cuda_cases import KINDS, LEAST_ROWS, assert_equal_answers
 from tests.vectorstore.fake_cuda import FakeDriver, FakeLibrary, fake_device
 from tests.vectorstore.numpy_index import NumpyIndex
 from vectorstore.index import cuda_device, cuda_index
-from vectorstore.index.cuda_device import CudaDevice, cuda_memory_bytes, open_device
+from vectorstore.index.cuda_device import CudaDevice, cuda_memory_bytes
 from vectorstore.index.cuda_driver import DeviceFull
 from vectorstore.index.cuda_kinds import CUDA_KINDS, fits, make_cuda
 from vectorstore.index.owner import OwnerLost
-
-
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
-def device(request: pytest.FixtureRequest) -> Iterator[CudaDevice]:
-    if request.param == "real":
-        if cuda_memory_bytes() is None:
-            pytest.skip("needs a CUDA device and the extra vectorstore-gpu: FAISS finds none here")
-        yield open_device()
-        return
-    fake = fake_device()
-    yield fake
-    fake.owner.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from runtime.tasks import TaskSupervisor
 from tests.vectorstore.fake_cuda import fake_device
 from tests.vectorstore.wire import DIMENSION, MODEL
 from vectorstore.embedded import EmbeddedPostgres
+from vectorstore.index import cuda_index
 from vectorstore.index.cuda_device import CudaDevice, cuda_memory_bytes, open_device
 from vectorstore.prepare import prepare_database
 from vectorstore.service import VectorStore
@@ -164,3 +165,10 @@ def device(request: pytest.FixtureRequest) -> Iterator[CudaDevice]:
     fake = fake_device()
     yield fake
     fake.owner.stop()
+
+
+@pytest.fixture
+def device_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Galleries as small as the tests' would otherwise be compared on the host, and have a list for every other row."""
+    monkeypatch.setattr(cuda_index, "_GATHER_ROWS", 0)
+    monkeypatch.setattr("vectorstore.index.cuda_quantized._LIST_COUNT_SMALL", 16)

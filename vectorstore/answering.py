@@ -1,6 +1,5 @@
 """From a query's nearest faces to its answer: the three modes, and what each match is told to mean."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -94,7 +93,7 @@ class Answerer:
         matches = []
         for group in groups:
             first, *others = made(len(group))
-            matches.append(dataclasses.replace(first, same_person=tuple(others)) if others else first)
+            matches.append(first._replace(same_person=tuple(others)) if others else first)
         return FoundResult(tuple(matches), made(len(yours)))
 
     def _further(
@@ -141,16 +140,12 @@ class Answerer:
         """Makes matches of all the (id, cosine) at once; returns what gives out the next so many, in order."""
         cosines = [clip_cosine(cosine) for _, cosine in faces]
         calibration = self._view.gallery.calibration
-        made = iter(
-            [
-                FoundMatch(face, cosine, percent_of(cosine, calibration), percentile)
-                for face, cosine, percentile in zip(
-                    self._view.catalog.describe_all([face_id for face_id, _ in faces]),
-                    cosines,
-                    percentiles.of_all(cosines),
-                    strict=True,
-                )
-            ]
+        made = map(
+            FoundMatch,
+            self._view.catalog.show_all(np.array([face_id for face_id, _ in faces], np.int64)),
+            cosines,
+            [percent_of(cosine, calibration) for cosine in cosines],
+            percentiles.of_all(cosines),
         )
         return lambda count: tuple(itertools.islice(made, count))
 

@@ -144,30 +144,37 @@ def deleted_to_wire(photo_id: str, outcome: DeletionRecord | Exception) -> pb.De
     return pb.DeletedPhoto(photo_id=photo_id, deleted=deletion_to_wire(outcome))
 
 
-def match_to_wire(match: FoundMatch) -> pb.Match:
-    """Returns one neighbour, further photos of the same person included."""
-    return pb.Match(
-        photo_id=str(match.face.photo_id),
-        face_id=match.face.face_id,
-        box=box_to_wire(match.face.box) if match.face.box is not None else None,
-        similarity=pb.Similarity(cosine=match.cosine, percent=match.percent, percentile=match.percentile),
-        person=match.face.person,
-        collection=match.face.collection,
-        source=source_to_wire(match.face.source),
-        same_person=[match_to_wire(other) for other in match.same_person],
-    )
-
-
 def search_response(results: Sequence[FoundResult], revision: int) -> pb.SearchResponse:
     """Returns the answers to all queries, and the revision that they reflect at least."""
-    return pb.SearchResponse(results=[_result_to_wire(result) for result in results], revision=revision)
+    message = pb.SearchResponse(revision=revision)
+    for result in results:
+        found = message.results.add()
+        for match in result.matches:
+            _write_match(found.matches.add(), match)
+        for match in result.yourself:
+            _write_match(found.yourself.add(), match)
+    return message
 
 
-def _result_to_wire(result: FoundResult) -> pb.SearchResult:
-    return pb.SearchResult(
-        matches=[match_to_wire(match) for match in result.matches],
-        yourself=[match_to_wire(match) for match in result.yourself],
-    )
+def _write_match(message: pb.Match, match: FoundMatch) -> None:
+    """Fills in one neighbour, further photos of the same person included.
+
+    Field by field where it is to be: a message made apart, with messages made for its parts, takes three times as long.
+    """
+    face, cosine, percent, percentile, same_person = match
+    message.photo_id = face.photo_id
+    message.face_id = face.face_id
+    message.person = face.person
+    message.collection = face.collection
+    if face.box is not None:
+        box = message.box
+        box.left, box.top, box.width, box.height = face.box
+    similarity = message.similarity
+    similarity.cosine, similarity.percent, similarity.percentile = cosine, percent, percentile
+    source = message.source
+    source.store, source.key = face.store, face.key
+    for other in same_person:
+        _write_match(message.same_person.add(), other)
 
 
 def index_stats(gallery: str, facts: IndexFacts, catalog_bytes: int) -> pb.IndexStats:

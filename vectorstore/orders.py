@@ -2,10 +2,10 @@
 
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from runtime.vectors import Vector
-from vectorstore.catalog import CatalogFace
+from vectorstore.catalog import ShownFace
 from vectorstore.filters import EVERY_FACE, FaceFilter
 
 # LOOKALIKE asks the index for more than is wanted, since many faces can be one person.
@@ -52,11 +52,10 @@ class SearchOrder:
         return -2.0 if self.min_similarity is None else self.min_similarity
 
 
-@dataclass(frozen=True, slots=True)
-class FoundMatch:
-    """One neighbour."""
+class FoundMatch(NamedTuple):
+    """One neighbour: a tuple, as the face is."""
 
-    face: CatalogFace
+    face: ShownFace
     cosine: float
     percent: float
     percentile: float

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.vectorstore.told import as_told, told
 from vectorstore.catalog import Catalog, CatalogFace, to_microseconds
 from vectorstore.records import Source
 
@@ -45,10 +46,6 @@ def _catalog(faces: list[CatalogFace]) -> Catalog:
     return catalog
 
 
-def _told(catalog: Catalog) -> list[CatalogFace]:
-    return [catalog.describe(int(face_id)) for face_id in catalog.live_ids()]
-
-
 def _reloaded(catalog: Catalog) -> Catalog:
     return Catalog.from_arrays(catalog.to_arrays())
 
@@ -60,7 +57,7 @@ def _compacted(catalog: Catalog) -> Catalog:
 def test_what_was_added_is_told() -> None:
     faces = _faces(200)
     catalog = _catalog(faces)
-    assert _told(catalog) == faces
+    assert told(catalog) == as_told(faces)
     assert len(catalog) == len(faces)
     ids = np.array([face.face_id for face in faces])
     photos, persons = catalog.photo_codes(ids), catalog.person_codes(ids)
@@ -74,9 +71,9 @@ def test_what_was_added_is_told() -> None:
 def test_a_face_that_is_not_there_is_not_told(face_id: int) -> None:
     catalog = _catalog([face for face in _faces(50) if face.face_id != 3])
     with pytest.raises(KeyError):
-        catalog.describe(face_id)
+        catalog.show_all(np.array([face_id]))
     with pytest.raises(KeyError):
-        Catalog().describe(face_id)
+        Catalog().show_all(np.array([face_id]))
 
 
 @pytest.mark.parametrize("again", [_reloaded, _compacted, lambda catalog: _reloaded(_compacted(catalog))])
@@ -90,10 +87,10 @@ def test_a_saved_or_compacted_catalog_is_an_equal_one(
     catalog.remove(np.array(sorted(gone), np.int64))
     left = [face for face in faces if face.face_id not in gone]
     catalog = again(catalog)
-    assert _told(catalog) == left
+    assert told(catalog) == as_told(left)
     more = [face for face in _faces(600, seed=2) if face.face_id > faces[-1].face_id]
     catalog.add(more)
-    assert _told(catalog) == left + more
+    assert told(catalog) == as_told(left + more)
 
 
 def test_a_removed_face_leaves_no_trace_in_what_is_saved() -> None:
@@ -115,10 +112,10 @@ def test_a_removed_face_leaves_no_trace_in_what_is_saved() -> None:
 def test_a_state_stays_as_it_was() -> None:
     faces = _faces(400)
     catalog = _catalog(faces[:100] if faces[100].photo_id != faces[99].photo_id else faces[:101])
-    before, state = _told(catalog), catalog.state()
-    catalog.remove(np.array([face.face_id for face in before[::3]]))
+    before, state = told(catalog), catalog.state()
+    catalog.remove(np.array([face.face_id for face, _ in before[::3]]))
     catalog.add(faces[len(before) :])
-    assert _told(Catalog.from_arrays(state.to_arrays())) == before
+    assert told(Catalog.from_arrays(state.to_arrays())) == before
 
 
 @pytest.mark.parametrize("more", [0, 1, 250])
@@ -137,7 +134,7 @@ def test_a_compacted_copy_catches_up_with_what_came_meanwhile(more: int, rng: np
     catalog.add(faces[count : count + more])
     remove_some()
     catalog.catch_up(copy, state)
-    assert _told(copy) == _told(catalog)
+    assert told(copy) == told(catalog)
     assert len(copy) == len(catalog)
     assert len(copy.state().ids) < len(catalog.state().ids)
 
@@ -148,7 +145,8 @@ def test_a_photo_added_again_under_its_id_is_another_one() -> None:
     catalog.add([CatalogFace(1, photo_id, None, "", "", Source("local", "first"))])
     catalog.remove(np.array([1]))
     catalog.add([CatalogFace(2, photo_id, None, "", "", Source("drive", "second"))])
-    assert catalog.describe(2).source == Source("drive", "second")
+    [shown] = catalog.show_all(np.array([2]))
+    assert (shown.store, shown.key) == ("drive", "second")
 
 
 def test_selection_is_exact(rng: np.random.Generator) -> None:
@@ -176,8 +174,8 @@ def test_selection_is_exact(rng: np.random.Generator) -> None:
 
 def test_nothing_can_be_selected_in_an_empty_catalog() -> None:
     assert Catalog().select(collections=["a"], persons=["b"], added_after=NEW_YEAR).tolist() == []
-    assert _told(_reloaded(Catalog())) == []
-    assert _told(_compacted(Catalog())) == []
+    assert told(_reloaded(Catalog())) == []
+    assert told(_compacted(Catalog())) == []
 
 
 Arrays = dict[str, npt.NDArray[Any]]

@@ -9,6 +9,7 @@ import pytest
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.vectorstore.conftest import StartStore, Store
+from tests.vectorstore.told import told
 from tests.vectorstore.wire import DIMENSION, MODEL, add_one, photo, random_unit
 from vectorstore import catalog_load, loading
 from vectorstore.database import Database
@@ -70,9 +71,7 @@ def _told(view: GalleryView) -> list[Any]:
     ids = view.index.live_ids()
     assert np.array_equal(ids, view.catalog.live_ids())
     vectors = view.index.reconstruct(ids)
-    return [
-        (view.catalog.describe(int(face_id)), vector.tolist()) for face_id, vector in zip(ids, vectors, strict=True)
-    ]
+    return list(zip(told(view.catalog), vectors.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("connections", [1, 2, 3])

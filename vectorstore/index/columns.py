@@ -40,10 +40,6 @@ class Column(Generic[Scalar]):
         """Memory taken, bytes."""
         return int(self._rows.nbytes)
 
-    def item(self, row: int) -> Any:
-        """Returns one number as Python's; the row is one that was filled."""
-        return self._rows.item(row)
-
     def append(self, rows: npt.ArrayLike) -> None:
         """Adds rows at the end."""
         new: npt.NDArray[Any] = np.asarray(rows, dtype=self._rows.dtype)
@@ -97,8 +93,16 @@ class TextColumn:
         self._bytes.append(content)
 
     def __getitem__(self, row: int) -> str:
-        start = self._ends.item(row - 1) if row else 0
-        return self._bytes.values[start : self._ends.item(row)].tobytes().decode()
+        return self.take(np.array([row]))[0]
+
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> list[str]:
+        """Returns the texts of rows (n,), in the order given."""
+        ends, content = self._ends.values, self._bytes.values
+        starts = np.where(rows > 0, ends[rows - 1], 0)
+        return [
+            content[start:end].tobytes().decode()
+            for start, end in zip(starts.tolist(), ends[rows].tolist(), strict=True)
+        ]
 
 
 class Interner:

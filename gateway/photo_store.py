@@ -18,11 +18,17 @@ class BadKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One original in a store. modify_time_s is seconds since 1970."""
+    """One original in a store. modify_time_s is seconds since 1970.
+
+    path: its place in the folder that was listed, names divided by "/", where the key is not that itself; md5: of its
+    bytes, in hexadecimal, where the store knows it without reading them.
+    """
 
     key: str
     size_bytes: int
     modify_time_s: float
+    path: str = ""
+    md5: str = ""
 
 
 class PhotoStore(Protocol):

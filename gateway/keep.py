@@ -11,8 +11,10 @@ import contextlib
 import hashlib
 import secrets
 import uuid
+from collections.abc import Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from twin.face.v1 import face_pb2
 
@@ -21,11 +23,11 @@ from gateway.embedder_client import Embedder
 from gateway.metrics import SAVES
 from gateway.orders import KeepOrder
 from gateway.outcome import code_of, may_have_happened
-from gateway.photo_store import PhotoStore, new_key
+from gateway.photo_store import PhotoStore
 from gateway.pixels import rebuild
 from gateway.records import NewPhoto, Source, StoredPhoto
 from gateway.vectorstore_client import VectorStore, is_not_found
-from runtime.errors import ConsentMissing, DuplicatePhoto, TwinError
+from runtime.errors import ConsentMissing, DependencyUnavailable, DuplicatePhoto, TwinError
 from runtime.images.decode import ImageLimits
 from runtime.logs import get_logger
 from runtime.status import error_info, to_status
@@ -96,7 +98,7 @@ class Keeper:
         picture = await asyncio.get_running_loop().run_in_executor(
             self._threads, rebuild, order.image, self._limits.image, self._limits.max_png_bytes
         )
-        source = Source(self._store.name, new_key(photo_id, picture.suffix))
+        source = Source(self._store.name, await self._store.reserve(photo_id, order.gallery, picture.suffix))
         photo = NewPhoto(
             gallery=order.gallery,
             photo_id=photo_id,
@@ -129,7 +131,7 @@ class Keeper:
 
     async def _enrol(self, photo: NewPhoto, original: bytes, timeout_s: float, *, has_own_id: bool) -> StoredPhoto:
         """Stores the original and enrols the photo, and leaves nothing behind of one that is not enrolled."""
-        await self._store.put(photo.source.key, original)
+        await self._put(photo.source, original, timeout_s)
         try:
             stored = await self._embedder.enroll(photo, timeout_s)
         except TwinError as error:
@@ -143,6 +145,17 @@ class Keeper:
             await self._take_back(photo.source)
         return stored
 
+    async def _put(self, source: Source, original: bytes, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._store.put(source.key, original)
+        except (TwinError, TimeoutError) as error:
+            # It may have been stored all the same. Its caller does not wait for the store to say.
+            self._in_background(self._take_back(source))
+            if isinstance(error, TimeoutError):
+                raise DependencyUnavailable(self._store.name) from error
+            raise
+
     def _see_through(self, enrolment: "asyncio.Task[StoredPhoto]", *, undo: bool) -> None:
         """Waits in the background for an enrolment whose caller is gone, and deletes what nobody could delete."""
 
@@ -152,7 +165,10 @@ class Keeper:
                 if undo:
                     await self._undo(stored.photo_id)
 
-        task = asyncio.create_task(wait())
+        self._in_background(wait())
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._undoing.add(task)
         task.add_done_callback(self._undoing.discard)
 

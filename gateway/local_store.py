@@ -7,18 +7,19 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Final, NoReturn
+from typing import BinaryIO, Final, NoReturn
 
-from gateway.photo_store import KEPT_PREFIX, BadKey, StoredObject
+from gateway.photo_store import KEPT_PREFIX, BadKey, StoredObject, new_key
 from runtime.errors import DependencyUnavailable, ImageTooLarge, NotFound, StorageFull
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DRAFT_PREFIX: Final = ".draft-"
 _DRAFT_MAX_AGE_S: Final = 3600.0
 _LIST_CHUNK: Final = 256
+_PIECE_BYTES: Final = 2**20
 _OPEN_TRIES: Final = 5
 
 
@@ -32,6 +33,10 @@ class LocalStore:
         self._root = root.resolve()
         self._remove_old_drafts()
 
+    async def reserve(self, photo_id: str, gallery: str, suffix: str) -> str:
+        """Returns a key that was never returned before."""
+        return new_key(photo_id, suffix)
+
     async def put(self, key: str, data: bytes) -> None:
         """Stores the bytes, durable and whole or not at all; raises StorageFull or DependencyUnavailable."""
         await asyncio.to_thread(self._put, key, data)
@@ -39,6 +44,19 @@ class LocalStore:
     async def get(self, key: str, max_bytes: int) -> bytes:
         """Returns the bytes; raises NotFound, ImageTooLarge or DependencyUnavailable."""
         return await asyncio.to_thread(self._get, key, max_bytes)
+
+    async def stat(self, key: str) -> StoredObject:
+        """Returns what is known of an original without its bytes; raises NotFound or DependencyUnavailable."""
+        return await asyncio.to_thread(self._stat, key)
+
+    async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes from start to before stop; raises NotFound or DependencyUnavailable."""
+        while start < stop:
+            piece = await asyncio.to_thread(self._read, key, start, min(start + _PIECE_BYTES, stop))
+            if not piece:
+                raise DependencyUnavailable(self.name)
+            yield piece
+            start += len(piece)
 
     async def delete(self, key: str) -> None:
         """Removes the original; one that is not there is no error. Raises DependencyUnavailable."""
@@ -53,6 +71,14 @@ class LocalStore:
         while chunk := await asyncio.to_thread(lambda: list(islice(walk, _LIST_CHUNK))):
             for found in chunk:
                 yield found
+
+    async def check(self) -> None:
+        """Returns when the folder can be written; raises DependencyUnavailable."""
+        if not await asyncio.to_thread(os.access, self._root / KEPT_PREFIX, os.W_OK | os.X_OK):
+            raise DependencyUnavailable(self.name)
+
+    async def close(self) -> None:
+        """Nothing is in progress that would not end by itself."""
 
     def _path(self, key: str) -> Path:
         """Returns where a key lies; raises BadKey unless that is within the root, symbolic links followed."""
@@ -95,19 +121,35 @@ class LocalStore:
             raise DependencyUnavailable(self.name) from error
 
     def _get(self, key: str, max_bytes: int) -> bytes:
+        with self._opened(key) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise ImageTooLarge(limit=max_bytes, actual=size, unit="bytes")
+            # One byte more tells a file that has grown meanwhile: half a photo is not handed out as a whole one.
+            data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise ImageTooLarge(limit=max_bytes, actual=len(data), unit="bytes")
+        return data
+
+    def _stat(self, key: str) -> StoredObject:
+        with self._opened(key) as file:
+            status = os.fstat(file.fileno())
+        return StoredObject(key, status.st_size, status.st_mtime)
+
+    def _read(self, key: str, start: int, stop: int) -> bytes:
+        with self._opened(key) as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
+        """Opens a regular file; what goes wrong with it comes out as NotFound or DependencyUnavailable."""
         path = self._path(key)
         try:
             with open(path, "rb", opener=_open_at_once) as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise NotFound("photo")
-                if status.st_size > max_bytes:
-                    raise ImageTooLarge(limit=max_bytes, actual=status.st_size, unit="bytes")
-                # One byte more tells a file that has grown meanwhile: half a photo is not handed out as a whole one.
-                data = file.read(max_bytes + 1)
-            if len(data) > max_bytes:
-                raise ImageTooLarge(limit=max_bytes, actual=len(data), unit="bytes")
-            return data
+                yield file
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise NotFound("photo") from error
         except OSError as error:

@@ -1,7 +1,7 @@
 """Where originals are kept: what every store can do, and how keys tell ours from the owner's."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -32,22 +32,52 @@ class StoredObject:
 
 
 class PhotoStore(Protocol):
-    """Keeps originals under keys: "/"-divided paths. Methods raise BadKey for a key that leads out of the store."""
+    """Keeps originals under keys: "/"-divided paths. Methods raise BadKey for a key that leads out of the store.
+
+    A call that is cancelled ends soon, and may have done its work.
+    """
 
     # What PhotoSource.store says.
     name: str
 
+    async def reserve(self, photo_id: str, gallery: str, suffix: str) -> str:
+        """Returns the key that an original of ours is to be put under: new each time; raises DependencyUnavailable.
+
+        A put that is repeated with it makes no second original.
+        """
+
     async def put(self, key: str, data: bytes) -> None:
-        """Stores the bytes, durable and whole or not at all; raises StorageFull or DependencyUnavailable."""
+        """Stores the bytes under a reserved key, durable; raises StorageFull or DependencyUnavailable.
+
+        After DependencyUnavailable, or a cancellation, they may be stored all the same.
+        """
 
     async def get(self, key: str, max_bytes: int) -> bytes:
         """Returns the bytes; raises NotFound, ImageTooLarge or DependencyUnavailable."""
+
+    async def stat(self, key: str) -> StoredObject:
+        """Returns what is known of an original without its bytes; raises NotFound or DependencyUnavailable."""
+
+    def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes from start to before stop, in pieces that are small whatever the original's size.
+
+        Raises NotFound or DependencyUnavailable, also where fewer bytes are there.
+        """
 
     async def delete(self, key: str) -> None:
         """Removes the original; one that is not there is no error. Raises DependencyUnavailable."""
 
     def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Yields what lies in a folder and below it ("" for everything); raises NotFound for no such folder."""
+        """Yields what lies in a folder and below it ("" for everything); raises NotFound for no such folder.
+
+        A listing that may lack something fails with DependencyUnavailable instead.
+        """
+
+    async def check(self) -> None:
+        """Returns when the store can be used; raises StorageFull or DependencyUnavailable, which say what is wrong."""
+
+    async def close(self) -> None:
+        """Ends what is in progress."""
 
 
 def new_key(photo_id: str, suffix: str) -> str:

@@ -1,10 +1,10 @@
 """A photo store in memory."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
-from gateway.photo_store import StoredObject
-from runtime.errors import ImageTooLarge, NotFound
+from gateway.photo_store import StoredObject, new_key
+from runtime.errors import DependencyUnavailable, ImageTooLarge, NotFound
 
 
 class MemoryStore:
@@ -14,6 +14,9 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, float]] = {}
+
+    async def reserve(self, photo_id: str, gallery: str, suffix: str) -> str:
+        return new_key(photo_id, suffix)
 
     async def put(self, key: str, data: bytes) -> None:
         self.objects[key] = (data, time.time())
@@ -26,6 +29,18 @@ class MemoryStore:
             raise ImageTooLarge(limit=max_bytes, actual=len(data), unit="bytes")
         return data
 
+    async def stat(self, key: str) -> StoredObject:
+        if key not in self.objects:
+            raise NotFound("photo")
+        data, time_s = self.objects[key]
+        return StoredObject(key, len(data), time_s)
+
+    async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        data = await self.get(key, 2**30)
+        if stop > len(data):
+            raise DependencyUnavailable(self.name)
+        yield data[start:stop]
+
     async def delete(self, key: str) -> None:
         self.objects.pop(key, None)
 
@@ -35,3 +50,9 @@ class MemoryStore:
             raise NotFound("folder")
         for key, (data, time_s) in found.items():
             yield StoredObject(key, len(data), time_s)
+
+    async def check(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return

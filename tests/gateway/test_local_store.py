@@ -32,12 +32,19 @@ async def test_what_is_put_is_got_listed_and_deleted(store: PhotoStore) -> None:
     assert await store.get("kept/ab/one.jpg", 100) == b"one"
     assert sorted(await keys(store, "kept")) == ["kept/ab/one.jpg", "kept/ab/two.jpg"]
     assert len(await keys(store, "")) == 3
+    found = await store.stat("kept/ab/one.jpg")
+    assert (found.key, found.size_bytes) == ("kept/ab/one.jpg", 3)
+    assert b"".join([piece async for piece in store.read("kept/ab/one.jpg", 1, 3)]) == b"ne"
+    with pytest.raises(DependencyUnavailable):
+        [piece async for piece in store.read("kept/ab/one.jpg", 1, 4)]
     await store.put("kept/ab/one.jpg", b"another")
     assert await store.get("kept/ab/one.jpg", 100) == b"another"
     await store.delete("kept/ab/one.jpg")
     await store.delete("kept/ab/one.jpg")
     with pytest.raises(NotFound):
         await store.get("kept/ab/one.jpg", 100)
+    with pytest.raises(NotFound):
+        await store.stat("kept/ab/one.jpg")
     assert await keys(store, "kept") == ["kept/ab/two.jpg"]
     with pytest.raises(ImageTooLarge):
         await store.get("album/three.jpg", 4)

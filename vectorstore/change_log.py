@@ -69,12 +69,16 @@ async def write_change(
     kind: ChangeKind,
     gallery_id: int,
     *,
+    above: int,
     photo_id: uuid.UUID | None = None,
     face_ids: Sequence[int] = (),
 ) -> int:
-    """Logs one change in the caller's transaction, takes the turn where it is not yet taken, returns the revision."""
+    """Logs one change in the caller's transaction, takes the turn where it is not yet taken, returns the revision.
+
+    above: see ``take_revisions``.
+    """
     await take_turn(connection)
-    (revision,) = await take_revisions(connection, 1)
+    (revision,) = await take_revisions(connection, 1, above=above)
     await insert_change(connection, revision, kind, gallery_id, face_ids, photo_id)
     await wake_followers(connection)
     return revision

@@ -23,6 +23,9 @@ WATCH_TIMEOUT_S: Final = 0.6
 ACQUIRE_TIMEOUT_S: Final = 0.8
 # For one statement; whole-gallery statements set their own.
 STATEMENT_TIMEOUT_S: Final = 30
+# Beyond a statement's own limit: a server that is there has answered by then, and a connection that has not is dead.
+ANSWER_MARGIN_S: Final = 5
+COMMAND_TIMEOUT_S: Final = STATEMENT_TIMEOUT_S + ANSWER_MARGIN_S
 # Writers wait for one another, here in a row and across replicas under an advisory lock.
 MAX_WAITING_WRITERS: Final = 256
 SERVER_SETTINGS: Final = {
@@ -107,7 +110,7 @@ class Database:
                 min_size=0,
                 max_size=POOL_SIZE,
                 init=self._prepare,
-                command_timeout=None,
+                command_timeout=COMMAND_TIMEOUT_S,
                 timeout=5,
                 max_inactive_connection_lifetime=60,
                 **connection_options(pooled=pooled),
@@ -124,14 +127,17 @@ class Database:
             self._pool.terminate()
             self._pool = None
 
-    async def connect(self) -> Connection:
+    async def connect(self, command_timeout_s: float | None = None) -> Connection:
         """Returns a connection of its own, outside the pool, to be closed by the caller; errors come out unmapped.
 
         It ends by itself when the server is found not to answer: whoever reads from it would otherwise wait for as long
-        as the network takes to notice.
+        as the network takes to notice. command_timeout_s: for an answer; by default a statement's limit and a little.
         """
         connection: Connection = await asyncpg.connect(
-            self._url, timeout=WATCH_TIMEOUT_S * 2, **connection_options(pooled=self._is_pooled)
+            self._url,
+            timeout=WATCH_TIMEOUT_S * 2,
+            command_timeout=COMMAND_TIMEOUT_S if command_timeout_s is None else command_timeout_s,
+            **connection_options(pooled=self._is_pooled),
         )
         try:
             await self._prepare(connection)
@@ -156,9 +162,15 @@ class Database:
             yield
             return
         async with connection.transaction(isolation=isolation or "read_committed"):
-            if self._is_pooled:
-                await connection.execute(_LOCAL_SETTINGS_SQL)
-            yield
+            try:
+                if self._is_pooled:
+                    await connection.execute(_LOCAL_SETTINGS_SQL)
+                yield
+            except TimeoutError:
+                # It did not answer: it would not answer the rollback either, and that would wait for as long again.
+                with contextlib.suppress(asyncpg.InterfaceError):
+                    connection.terminate()
+                raise
 
     @contextlib.asynccontextmanager
     async def reading(self, isolation: str | None = None) -> AsyncIterator[Connection]:
@@ -173,7 +185,7 @@ class Database:
         self._in_use.add(connection)
         try:
             with mapped_errors():
-                async with self.together(connection, isolation):
+                async with _ending_with(connection), self.together(connection, isolation):
                     yield connection
         except BaseException:
             # Whatever state it is in, it is not worth the wait that finding out could take on a stalled server.
@@ -250,3 +262,26 @@ class Database:
                     connection.terminate()
             if self._pool is not None:
                 await self._pool.expire_connections()
+
+
+@contextlib.asynccontextmanager
+async def _ending_with(connection: Connection) -> AsyncIterator[None]:
+    """Ends the block with a TimeoutError once the connection has ended.
+
+    asyncpg's COPY, while the network takes no more, waits for its turn to write and for nothing else: for ever, when
+    the connection is gone.
+    """
+    async with asyncio.timeout(None) as block:
+
+        def end(_: Connection) -> None:
+            # The block may be over by now.
+            with contextlib.suppress(RuntimeError):
+                block.reschedule(asyncio.get_running_loop().time())
+
+        connection.add_termination_listener(end)
+        try:
+            yield
+        finally:
+            # One that has ended has gone back to the pool, and takes nothing any more.
+            with contextlib.suppress(asyncpg.InterfaceError):
+                connection.remove_termination_listener(end)

@@ -8,7 +8,7 @@ from runtime import failpoints
 from runtime.errors import InvalidField, ModelMismatch, NotFound
 from vectorstore import change_log
 from vectorstore.change_log import ChangeKind
-from vectorstore.database import Database
+from vectorstore.database import ANSWER_MARGIN_S, Database
 from vectorstore.follower import Follower
 from vectorstore.records import Calibration, GalleryRecord, PhotoRecord
 from vectorstore.rows_sql import SHOWN_FACES_SQL, gallery_from_row, photo_from_row
@@ -16,11 +16,18 @@ from vectorstore.rows_sql import SHOWN_FACES_SQL, gallery_from_row, photo_from_r
 # A row must fit a page of 8 kB: PostgreSQL keeps an embedding in its row.
 MAX_DIMENSION: Final = 1536
 APPLY_TIMEOUT_S: Final = 10.0
-_DROP_TIMEOUT: Final = "600s"
+# For one statement of a gallery's deletion.
+_DROP_TIMEOUT_S: Final = 600
 _GALLERY_WITH_SIZES_SQL: Final = """
     SELECT g.*, (SELECT count(*) FROM photos p WHERE p.gallery_id = g.gallery_id) AS photo_count,
            (SELECT count(*) FROM faces f WHERE f.gallery_id = g.gallery_id) AS face_count
     FROM galleries g
+"""
+_QUEUE_REMOVALS_SQL: Final = """
+    INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, revision, face_count)
+    SELECT photo_id, deletion_token_sha256, source_store, source_key, $2,
+           (SELECT count(*) FROM faces f WHERE f.photo_id = p.photo_id)
+    FROM photos p WHERE gallery_id = $1 ORDER BY revision
 """
 
 
@@ -54,7 +61,9 @@ class Galleries:
                     calibration.percent_slope,
                     calibration.percent_midpoint,
                 )
-                revision = await change_log.write_change(connection, ChangeKind.CREATE_GALLERY, row["gallery_id"])
+                revision = await change_log.write_change(
+                    connection, ChangeKind.CREATE_GALLERY, row["gallery_id"], above=self._follower.applied_revision
+                )
                 await change_log.write_audit(connection, "create_gallery", name, revision=revision)
                 await failpoints.reach_async("gallery.before_commit")
             else:
@@ -80,25 +89,21 @@ class Galleries:
     async def delete(self, name: str) -> int:
         """Drops a gallery with all its photos, queues the originals' removals, returns the count of photos."""
         async with self._database.writing() as connection:
-            await connection.execute(f"SET LOCAL statement_timeout = '{_DROP_TIMEOUT}'")
+            await connection.execute(f"SET LOCAL statement_timeout = '{_DROP_TIMEOUT_S}s'")
             await change_log.take_turn(connection)
             gallery_id = await connection.fetchval("SELECT gallery_id FROM galleries WHERE name = $1", name)
             if gallery_id is None:
                 raise NotFound("gallery")
-            revision = await change_log.write_change(connection, ChangeKind.DROP_GALLERY, gallery_id)
-            await connection.execute(
-                """
-                INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, revision, face_count)
-                SELECT photo_id, deletion_token_sha256, source_store, source_key, $2,
-                       (SELECT count(*) FROM faces f WHERE f.photo_id = p.photo_id)
-                FROM photos p WHERE gallery_id = $1 ORDER BY revision
-                """,
-                gallery_id,
-                revision,
+            revision = await change_log.write_change(
+                connection, ChangeKind.DROP_GALLERY, gallery_id, above=self._follower.applied_revision
             )
-            photo_count = await connection.fetchval("SELECT count(*) FROM photos WHERE gallery_id = $1", gallery_id)
-            await connection.execute("DELETE FROM photos WHERE gallery_id = $1", gallery_id)
-            await connection.execute("DELETE FROM galleries WHERE gallery_id = $1", gallery_id)
+            timeout_s = _DROP_TIMEOUT_S + ANSWER_MARGIN_S
+            await connection.execute(_QUEUE_REMOVALS_SQL, gallery_id, revision, timeout=timeout_s)
+            photo_count = await connection.fetchval(
+                "SELECT count(*) FROM photos WHERE gallery_id = $1", gallery_id, timeout=timeout_s
+            )
+            await connection.execute("DELETE FROM photos WHERE gallery_id = $1", gallery_id, timeout=timeout_s)
+            await connection.execute("DELETE FROM galleries WHERE gallery_id = $1", gallery_id, timeout=timeout_s)
             await change_log.write_audit(connection, "delete_gallery", name, revision=revision)
             await failpoints.reach_async("gallery.before_commit")
         await failpoints.reach_async("gallery.committed")

@@ -44,7 +44,7 @@ class CopyReader:
             self._buffer[filled:needed] = data
             filled = needed
 
-        await self.connection.copy_from_query(sql, output=keep, format="binary", timeout=_ANSWER_TIMEOUT_S)
+        await self.connection.copy_from_query(sql, output=keep, format="binary")
         return memoryview(self._buffer)[:filled].toreadonly()
 
 
@@ -72,7 +72,7 @@ class OneMoment:
     async def readers(self, count: int) -> list[CopyReader]:
         """Returns so many readers; the same ones each time."""
         while len(self._readers) < count:
-            connection = await self._database.connect()
+            connection = await self._database.connect(_ANSWER_TIMEOUT_S)
             self._readers.append(CopyReader(connection))
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if self._snapshot:

@@ -58,6 +58,11 @@ class Proxy:
         """Passes nothing on and closes nothing, as a network does that loses every packet; keeps what comes."""
         self._open.clear()
 
+    def silence_open(self) -> None:
+        """The same for the connections that are open now alone, as where a router forgot them; new ones are sound."""
+        for link in self._links:
+            link.open.clear()
+
     def refuse(self) -> None:
         """Resets what is open, and every new connection at once."""
         self._refuses = True
@@ -75,6 +80,7 @@ class Proxy:
         self._cut_after = None
         for link in self._links:
             link.bytes_left = None
+            link.open.set()
         self.delay_s = 0.0
         self._open.set()
 
@@ -96,7 +102,9 @@ class Proxy:
             server_reader, server_writer = await self._connect()
             link.writers.append(server_writer)
             link.bytes_left = self._cut_after
-            await asyncio.gather(self._pass_on(reader, server_writer, None), self._pass_on(server_reader, writer, link))
+            await asyncio.gather(
+                self._pass_on(reader, server_writer, link), self._pass_on(server_reader, writer, link, may_cut=True)
+            )
         except (OSError, asyncio.CancelledError):
             # Cancelled: the test is over, and asyncio would log that as a failure.
             link.reset()
@@ -109,13 +117,16 @@ class Proxy:
             return await asyncio.open_unix_connection(self._upstream.path)
         return await asyncio.open_connection(self._upstream.host, self._upstream.port)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: "_Link | None") -> None:
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: "_Link", *, may_cut: bool = False
+    ) -> None:
         try:
             while data := await reader.read(_CHUNK_BYTES):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 await self._open.wait()
-                if link is not None and link.bytes_left is not None:
+                await link.open.wait()
+                if may_cut and link.bytes_left is not None:
                     data, link.bytes_left = data[: link.bytes_left], max(link.bytes_left - len(data), 0)
                     if not link.bytes_left:
                         writer.write(data)
@@ -135,6 +146,8 @@ class _Link:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writers = [writer]
         self.bytes_left: int | None = None
+        self.open = asyncio.Event()
+        self.open.set()
 
     def reset(self) -> None:
         for writer in self.writers:

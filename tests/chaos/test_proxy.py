@@ -51,6 +51,24 @@ async def test_a_black_hole_keeps_back_and_heals(echo: str) -> None:
         writer.close()
 
 
+async def test_open_connections_can_be_silent_alone(echo: str) -> None:
+    async with proxied(echo) as (proxy, url):
+        reader, writer = await _open(url)
+        writer.write(b"a")
+        await reader.readexactly(2)
+        proxy.silence_open()
+        writer.write(b"b")
+        answer = asyncio.create_task(reader.readexactly(2))
+        other_reader, other_writer = await _open(url)
+        other_writer.write(b"c")
+        assert await asyncio.wait_for(other_reader.readexactly(2), 5) == b"cc"
+        assert not answer.done()
+        proxy.heal()
+        assert await asyncio.wait_for(answer, 5) == b"bb"
+        writer.close()
+        other_writer.close()
+
+
 async def test_a_reset_reaches_the_client_as_one(echo: str) -> None:
     async with proxied(echo) as (proxy, url):
         reader, writer = await _open(url)

@@ -47,7 +47,7 @@ async def _add_slowly(url: str, gallery_id: int, rng: Rng, count: int) -> None:
                     random_unit(rng),
                 )
                 await change_log.write_change(
-                    connection, ChangeKind.ADD_PHOTO, gallery_id, photo_id=photo_id, face_ids=[face_id]
+                    connection, ChangeKind.ADD_PHOTO, gallery_id, above=0, photo_id=photo_id, face_ids=[face_id]
                 )
                 await asyncio.sleep(rng.random() * 0.01)
     finally:

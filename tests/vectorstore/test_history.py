@@ -81,6 +81,12 @@ async def test_nobody_is_told_of_a_revision_that_an_earlier_photo_had(
     with refused(CODE.UNAVAILABLE, "NOT_READY"):
         await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=added.photo_id))
     assert await database.fetchval("SELECT count(*) FROM photos") == 2
+    create = pb.CreateGalleryRequest(name="other", model_id=MODEL, dimension=DIMENSION)
+    for call, request in ((stub.CreateGallery, create), (stub.DeleteGallery, pb.DeleteGalleryRequest(name="default"))):
+        await database.execute("SELECT setval('revisions', (SELECT max(revision) - 1 FROM changes))")
+        with refused(CODE.UNAVAILABLE, "NOT_READY"):
+            await call(request)
+    assert [row["name"] for row in await database.fetch("SELECT name FROM galleries")] == ["default"]
 
 
 async def test_old_changes_are_pruned_and_whoever_has_them_goes_on(

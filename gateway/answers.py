@@ -10,7 +10,6 @@ from gateway.keep import Kept
 from gateway.photo_urls import PhotoUrls
 from gateway.records import Analysis, Gallery, Model
 from gateway.search import SearchOutcome
-from runtime.status import to_status
 
 
 def search_response(outcome: SearchOutcome, urls: PhotoUrls, keep_error: status_pb2.Status | None) -> pb.SearchResponse:
@@ -86,5 +85,6 @@ def import_response(progress: Progress) -> pb.ImportPhotosResponse:
         added_count=progress.added_count,
         unchanged_count=progress.unchanged_count,
         failed_count=progress.failed_count,
-        failures=[pb.ImportFailure(name=failure.name, error=to_status(failure.error)) for failure in progress.failures],
+        failures=[pb.ImportFailure(name=failure.name, error=failure.status) for failure in progress.failures],
+        listed=progress.is_listed,
     )

@@ -80,6 +80,7 @@ def import_order(request: pb.ImportPhotosRequest) -> ImportOrder:
         check_text(request.folder, "folder"),
         check_text(request.collection, "collection"),
         request.all_faces,
+        check_text(request.store, "store"),
     )
 
 

@@ -1,36 +1,40 @@
 """Importing a folder of the photo store: its photos are enrolled where they lie, and stay their owner's.
 
-A photo's id follows from the gallery and its content, so that an import that is called again finds what it did before.
+The folder is walked into jobs that PostgreSQL keeps, and every gateway that is asked for the same import works on them.
+A photo's id follows from the gallery and its content, so that what is done twice is there once.
 """
 
 import asyncio
-import hashlib
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Container
+import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from typing import Final
+
+from google.rpc import status_pb2
 
 from gateway.admission import Admission
 from gateway.deadlines import TimeLeft
-from gateway.embedder_client import DEPENDENCY, Embedder
-from gateway.orders import FaceSelection, ImportOrder
-from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, StoredObject
-from gateway.records import NewPhoto, Source, StoredPhoto
+from gateway.embedder_client import Embedder
+from gateway.import_database import DEPENDENCY, ImportDatabase, mapped_errors
+from gateway.import_file import FileImporter
+from gateway.import_ledger import ImportLedger, RunState
+from gateway.import_line import EnrolLine
+from gateway.import_queue import ImportQueue
+from gateway.import_share import ImportShare
+from gateway.import_walk import ImportWalk
+from gateway.orders import ImportOrder
+from gateway.photo_store import KEPT_PREFIX, PhotoStore
 from gateway.vectorstore_client import VectorStore
-from runtime.errors import DependencyUnavailable, DuplicatePhoto, InvalidField, PeerError, TwinError
-from runtime.status import error_info
+from runtime.errors import DependencyUnavailable, InvalidField
+from runtime.logs import get_logger
 
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 PROGRESS_INTERVAL_S: Final = 0.5
 MAX_IMPORTS: Final = 2
-# Photos on their way to the embedder: their bytes are in memory.
-_MAX_IN_PROGRESS: Final = 8
-# However long a caller did not listen, one message has to stay within what gRPC carries.
-_MAX_FAILURES_EACH: Final = 1000
-# Any fixed value would do; it must never change, or every import would start anew.
-_ID_SPACE: Final = uuid.UUID("7a0f5f0e-6a0c-5d1b-9c55-2f6a4a0f3c11")
+# An import in which nothing happens for this long has its jobs looked after.
+_STALLED_S: Final = 30.0
+_STOP_PATIENCE_S: Final = 10.0
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +42,19 @@ class Failure:
     """A photo that was not added. name is its path in the store."""
 
     name: str
-    error: TwinError
+    status: status_pb2.Status
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an import is; failures are those since the last time."""
+    """How far an import is; failures are those since the last time. is_listed: seen_count will not grow any more."""
 
     seen_count: int
     added_count: int
     unchanged_count: int
     failed_count: int
+    is_listed: bool
     failures: tuple[Failure, ...]
-
-
-@dataclass(slots=True)
-class _Tally:
-    seen: int = 0
-    added: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    failures: list[Failure] = field(default_factory=list)
-
-    def fail(self, name: str, error: TwinError) -> None:
-        self.failed += 1
-        self.failures.append(Failure(name, error))
-
-    def count(self, name: str, outcome: StoredPhoto | PeerError) -> None:
-        if not isinstance(outcome, PeerError):
-            self.added += 1
-        elif _is_duplicate(outcome):
-            self.unchanged += 1
-        else:
-            self.fail(name, outcome)
-
-    def take(self) -> Progress:
-        failures, self.failures = tuple(self.failures[:_MAX_FAILURES_EACH]), self.failures[_MAX_FAILURES_EACH:]
-        return Progress(self.seen, self.added, self.unchanged, self.failed, failures)
 
 
 class Importer:
@@ -85,134 +65,90 @@ class Importer:
         embedder: Embedder,
         vectors: VectorStore,
         store: PhotoStore,
+        database: ImportDatabase,
         *,
         max_image_bytes: int,
         store_timeout_s: float,
         import_timeout_s: float,
+        takeover_s: float,
     ) -> None:
+        """takeover_s: how long another gateway is silent before its jobs are taken over."""
         self._embedder = embedder
-        self._vectors = vectors
         self._store = store
-        self._max_image_bytes = max_image_bytes
-        self._store_timeout_s = store_timeout_s
+        self._database = database
+        self._walk = ImportWalk(store)
+        self._files = FileImporter(vectors, store, max_image_bytes=max_image_bytes, store_timeout_s=store_timeout_s)
         self._import_timeout_s = import_timeout_s
+        self._takeover_s = takeover_s
         self._admission = Admission(MAX_IMPORTS)
 
     async def import_folder(self, order: ImportOrder, time_left: TimeLeft) -> AsyncGenerator[Progress, None]:
         """Imports a folder and yields its progress at least once a second, the last time when it is done.
 
-        Raises InvalidField for a folder that leads out of the store, NotFound, Overloaded, and a peer's failure that
-        concerns more than one photo.
+        An import of the same folder that was cut off goes on; one that runs elsewhere is joined. Each call is told of
+        every failure. Raises InvalidField for a folder that leads out of the store, NotFound, Overloaded, and a peer's
+        failure that concerns more than one photo.
         """
+        if order.store and order.store != self._store.name:
+            raise InvalidField("store", f"photos are kept in the store {self._store.name!r} here")
         if f"{order.folder.strip('/')}/".startswith(KEPT_PREFIX):
             raise InvalidField("folder", "holds the originals that were uploaded; they are in their galleries already")
         with self._admission.enter():
-            tally = _Tally()
-            work = asyncio.create_task(self._run(order, time_left, tally), name="import")
+            pool = await self._database.open()
+            ledger = ImportLedger(pool)
+            run = await ledger.begin(order, self._store.name)
+            line = EnrolLine(self._embedder)
+            share = ImportShare(run, ledger, self._walk, self._files, line, time_left)
+            calling = asyncio.create_task(line.run(time_left(self._import_timeout_s)), name="import-line")
+            working = asyncio.create_task(
+                ImportQueue(pool, is_pool=True).work(run.import_id, share.do, share.stop, self._takeover_s),
+                name="import-worker",
+            )
             try:
-                while not work.done():
-                    await asyncio.wait({work}, timeout=PROGRESS_INTERVAL_S)
-                    if not work.done():
-                        yield tally.take()
-                try:
-                    await work
-                except BadKey as error:
-                    raise InvalidField("folder", "leads out of the photo store") from error
-                yield tally.take()
-                while tally.failures:
-                    yield tally.take()
+                async with aclosing(self._watch(share, working)) as states:
+                    async for progress in states:
+                        yield progress
             finally:
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
+                # Told rather than cancelled: the job of a worker that is cancelled would be lost.
+                share.stop.set()
+                await asyncio.wait({working}, timeout=_STOP_PATIENCE_S)
+                calling.cancel()
+                await asyncio.gather(calling, return_exceptions=True)
 
-    async def _run(self, order: ImportOrder, time_left: TimeLeft, tally: _Tally) -> None:
-        # What is in the queue or with the embedder is in in_progress too, and counted by free.
-        queue: asyncio.Queue[NewPhoto | None] = asyncio.Queue()
-        in_progress: dict[str, str] = {}
-        free = asyncio.Semaphore(_MAX_IN_PROGRESS)
-
-        async def produce() -> None:
+    async def _watch(self, share: ImportShare, working: "asyncio.Task[None]") -> AsyncGenerator[Progress, None]:
+        told_failures = 0
+        last: RunState | None = None
+        last_change_s = time.monotonic()
+        while True:
+            state = await share.ledger.state(share.run, told_failures)
+            if state != last:
+                last, last_change_s = state, time.monotonic()
+            elif time.monotonic() - last_change_s > self._takeover_s + _STALLED_S:
+                _log.warning("an import has come to a halt; its jobs are looked after", import_id=share.run.import_id)
+                await share.ledger.mend(share.run)
+                last_change_s = time.monotonic()
+            if state.failures:
+                told_failures = state.failures[-1].number
+            yield _progress(state)
+            if state.failures:
+                continue  # There may be more of them.
+            if state.is_over:
+                return
+            if share.failure is not None:
+                raise share.failure
+            if working.done():
+                with mapped_errors():
+                    working.result()
+                raise DependencyUnavailable(DEPENDENCY)
+            stopped = asyncio.ensure_future(share.stop.wait())
             try:
-                async for photo in self._unknown_photos(order, time_left, tally, in_progress):
-                    await free.acquire()
-                    in_progress[photo.photo_id] = photo.source.key
-                    queue.put_nowait(photo)
+                await asyncio.wait({working, stopped}, timeout=PROGRESS_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                # The end of the requests, however it comes: a call that has failed still waits for it.
-                queue.put_nowait(None)
-
-        async def requests() -> AsyncIterator[NewPhoto]:
-            while (photo := await queue.get()) is not None:
-                yield photo
-
-        producer = asyncio.create_task(produce(), name="import-reader")
-        try:
-            answers = self._embedder.enroll_many(requests(), time_left(self._import_timeout_s))
-            async with aclosing(answers):
-                async for photo_id, outcome in answers:
-                    name = in_progress.pop(photo_id, None)
-                    if name is None:
-                        continue  # Answered twice, or never asked for.
-                    free.release()
-                    tally.count(name, outcome)
-            if producer.done():
-                await producer
-            if in_progress or not producer.done():
-                raise DependencyUnavailable(DEPENDENCY)  # The stream ended without the answers that it owes.
-        finally:
-            producer.cancel()
-            await asyncio.gather(producer, return_exceptions=True)
-
-    async def _unknown_photos(
-        self, order: ImportOrder, time_left: TimeLeft, tally: _Tally, in_progress: Container[str]
-    ) -> AsyncIterator[NewPhoto]:
-        """Yields what the gallery does not have yet."""
-        async for found in self._photos_in(order.folder):
-            tally.seen += 1
-            try:
-                photo = await self._read(found, order)
-            except TwinError as error:
-                # A file that is too large, cannot be read or has vanished meanwhile stops none of the others.
-                tally.fail(_printable(found.key), error)
-                continue
-            if photo.photo_id in in_progress or await self._is_known(photo, time_left):
-                tally.unchanged += 1
-            else:
-                yield photo
-
-    async def _photos_in(self, folder: str) -> AsyncIterator[StoredObject]:
-        async for found in self._store.list(folder):
-            is_photo = PurePosixPath(found.key).suffix.lower() in SUFFIXES
-            if is_photo and not found.key.startswith(KEPT_PREFIX):
-                yield found
-
-    async def _read(self, found: StoredObject, order: ImportOrder) -> NewPhoto:
-        if _printable(found.key) != found.key:
-            raise InvalidField("folder", "the file's name is no UTF-8 text")
-        try:
-            image = await self._store.get(found.key, self._max_image_bytes)
-        except BadKey as error:
-            raise InvalidField("folder", "the file's name is none that the store takes") from error
-        sha256 = await asyncio.to_thread(lambda: hashlib.sha256(image).digest())
-        return NewPhoto(
-            gallery=order.gallery,
-            photo_id=str(uuid.uuid5(_ID_SPACE, f"{order.gallery}\n{sha256.hex()}")),
-            source=Source(self._store.name, found.key),
-            image=image,
-            sha256=sha256,
-            faces=FaceSelection(all_faces=order.all_faces, alone=not order.all_faces),
-            collection=order.collection,
-            original_filename=PurePosixPath(found.key).name,
-        )
-
-    async def _is_known(self, photo: NewPhoto, time_left: TimeLeft) -> bool:
-        return await self._vectors.find_photo(photo.photo_id, time_left(self._store_timeout_s)) is not None
+                stopped.cancel()
 
 
-def _is_duplicate(error: PeerError) -> bool:
-    info = error_info(error.status)
-    return info is not None and info.reason == DuplicatePhoto.reason
-
-
-def _printable(key: str) -> str:
-    return key.encode("utf-8", "replace").decode()
+def _progress(state: RunState) -> Progress:
+    failures = tuple(Failure(file.path, status_pb2.Status.FromString(file.error)) for file in state.failures)
+    return Progress(
+        state.seen_count, state.added_count, state.unchanged_count, state.failed_count, state.is_walked, failures
+    )

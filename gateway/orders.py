@@ -67,9 +67,10 @@ class CompareOrder:
 
 @dataclass(frozen=True, slots=True)
 class ImportOrder:
-    """A folder of the photo store, relative to its root ("" for all of it)."""
+    """A folder of the photo store, relative to its root ("" for all of it). store: its name, "" for whichever it is."""
 
     gallery: str
     folder: str
     collection: str
     all_faces: bool
+    store: str = ""

@@ -17,6 +17,7 @@ from gateway.consent_texts import load_consent_texts
 from gateway.embedder_client import Embedder
 from gateway.grpc_web import GrpcWebProxy
 from gateway.http_app import HttpParts, make_http_app
+from gateway.import_database import ImportDatabase
 from gateway.importer import Importer
 from gateway.keep import Keeper, KeepLimits
 from gateway.local_store import LocalStore
@@ -89,6 +90,11 @@ class GatewayService:
             retry_s=settings.removal_retry_s,
         )
 
+        database_url = settings.database_url.get_secret_value() if settings.database_url is not None else None
+        self._import_database = ImportDatabase(
+            database_url, settings.data_path("postgres"), pooled=settings.database_pooled
+        )
+
     def register(self, server: grpc.aio.Server) -> None:
         """Adds TwinService."""
         settings = self._settings
@@ -122,9 +128,11 @@ class GatewayService:
                 self._embedder,
                 self._vectors,
                 self._store,
+                self._import_database,
                 max_image_bytes=settings.max_image_bytes,
                 store_timeout_s=settings.store_timeout_s,
                 import_timeout_s=settings.import_timeout_s,
+                takeover_s=settings.import_takeover_s,
             ),
         )
         servicer = TwinServicer(
@@ -180,6 +188,7 @@ class GatewayService:
         """Closes the HTTP port and the channels."""
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._import_database.close()
         await self._renditions.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*(channel.close() for channel in self._channels))

@@ -59,6 +59,11 @@ class GatewaySettings(ServiceSettings):
     # The built page; found beside the package when unset.
     web_dir: Path | None = None
     photo_store: Literal["local", "drive"] = "local"
+    # Where imports keep their jobs; the embedded PostgreSQL under the data folder when unset. Secret, since it can hold
+    # a password.
+    database_url: SecretStr | None = None
+    # The URL leads to a pooler that lends a connection for one transaction at a time, such as pgbouncer.
+    database_pooled: bool = False
     # Made and kept in the data folder when unset.
     admin_key: SecretStr | None = None
 
@@ -75,6 +80,8 @@ class GatewaySettings(ServiceSettings):
     enroll_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     store_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     import_timeout_s: Annotated[float, Field(gt=0)] = 86_400.0
+    # After how long of silence a gateway's part of an import is taken over by another one.
+    import_takeover_s: Annotated[float, Field(ge=1, le=3600)] = 15.0
     removal_retry_s: Annotated[float, Field(gt=0)] = 30.0
     sweep_interval_s: Annotated[float, Field(gt=0)] = 3600.0
 

@@ -1,5 +1,6 @@
 """Importing a folder of the store: by reference, resumable, and the files stay their owner's."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
@@ -12,8 +13,13 @@ from gateway.local_store import LocalStore
 from runtime.errors import DependencyUnavailable
 from runtime.status import error_info
 from tests.gateway.fakes import NO_FACE, POOR_FACE
-from tests.gateway.harness import ADMIN, Gateway, until
+from tests.gateway.harness import ADMIN, Gateway, running_gateway, until
 from tests.gateway.pictures import SECRETS, picture, with_secrets
+
+
+@pytest.fixture
+def gateway(importing_gateway: Gateway) -> Gateway:
+    return importing_gateway
 
 
 def put(gateway: Gateway, name: str, data: bytes) -> Path:
@@ -95,8 +101,10 @@ async def test_an_import_that_was_cut_off_goes_on_where_it_stopped(gateway: Gate
     gateway.embedder.script.heal()
     before = len(gateway.vectors.photos)
     assert before == 1
+    enrolled = len(gateway.embedder.enrolled)
     state, _ = await run_import(gateway)
-    assert counts(state) == (6, 5, 1, 0)
+    assert counts(state) == (6, 6, 0, 0), "it is one import, and what its first part did is counted once"
+    assert len(gateway.embedder.enrolled) == enrolled + 5
 
 
 @pytest.mark.parametrize("folder", ["..", "../..", "album/../..", "/etc", "~/..", ".hidden", "a\0b", "kept", "link"])
@@ -222,9 +230,91 @@ async def test_an_embedder_that_ends_its_answers_early_ends_the_import(gateway: 
 async def test_many_failures_are_told_in_messages_of_bounded_size(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.importer._MAX_FAILURES_EACH", 2)
+    monkeypatch.setattr("gateway.import_ledger.MAX_FAILURES_EACH", 2)
     for number in range(7):
         put(gateway, f"{number}.jpg", picture(seed=number) + NO_FACE)
     told = [state async for state in gateway.stub.ImportPhotos(pb.ImportPhotosRequest(), metadata=ADMIN)]
     assert max(len(state.failures) for state in told) == 2
     assert {failure.name for state in told for failure in state.failures} == {f"{number}.jpg" for number in range(7)}
+
+
+async def test_without_a_database_an_import_says_what_is_missing(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path) as gateway:
+        put(gateway, "a.jpg", picture())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await run_import(gateway)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "set TWIN_DATABASE_URL" in (caught.value.details() or "")
+
+
+async def test_what_passes_is_tried_again(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.import_share.FIRST_DELAY_S", 0.01)
+    put(gateway, "a.jpg", picture(seed=1))
+    put(gateway, "b.jpg", picture(seed=2))
+    real = LocalStore.get
+    refusals = iter([DependencyUnavailable("local"), DependencyUnavailable("local")])
+
+    async def get(store: LocalStore, key: str, max_bytes: int) -> bytes:
+        if key == "a.jpg" and (error := next(refusals, None)) is not None:
+            raise error
+        return await real(store, key, max_bytes)
+
+    monkeypatch.setattr(LocalStore, "get", get)
+    state, failures = await run_import(gateway)
+    assert (counts(state), failures) == ((2, 2, 0, 0), [])
+
+
+async def test_two_importers_share_one_import(gateway: Gateway, tmp_path: Path, database_url: str) -> None:
+    for number in range(40):
+        put(gateway, f"{number}.jpg", picture(seed=number))
+    free = gateway.embedder.script.hold("Enroll")
+    first = asyncio.create_task(run_import(gateway))
+    await until(lambda: gateway.embedder.script.calls["Enroll"] == 1)
+    second = asyncio.create_task(run_import(gateway))
+    await until(lambda: gateway.embedder.script.calls["Enroll"] == 2)
+    free.set()
+    for state, failures in await asyncio.gather(first, second):
+        assert (counts(state), failures) == ((40, 40, 0, 0), [])
+    ids = [request.photo.photo_id for request in gateway.embedder.enrolled]
+    assert len(set(ids)) == 40
+    assert len(ids) == 40, "no photo is worked on twice"
+
+
+async def test_what_files_beside_the_photos_say_goes_with_them(gateway: Gateway) -> None:
+    put(gateway, "celebrities/source_info.json", b'{"name": "Celebrities"}')
+    put(gateway, "celebrities/images/one.jpg", picture(seed=1))
+    put(gateway, "family/people.csv", "filename,person\none.jpg,Zoé\n".encode())
+    put(gateway, "family/one.jpg", picture(seed=2))
+    put(gateway, "family/two.jpg", picture(seed=3))
+    state, _ = await run_import(gateway, collection="the rest")
+    assert counts(state) == (3, 3, 0, 0)
+    said = {photo.source.key: (photo.person, photo.collection) for _, photo in gateway.vectors.photos.values()}
+    assert said == {
+        "celebrities/images/one.jpg": ("", "Celebrities"),
+        "family/one.jpg": ("Zoé", "the rest"),
+        "family/two.jpg": ("", "the rest"),
+    }
+
+
+async def test_a_photo_that_is_known_by_its_place_is_not_read_again(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(gateway, "a.jpg", picture(seed=1))
+    await run_import(gateway)
+
+    async def get(store: LocalStore, key: str, max_bytes: int) -> bytes:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(LocalStore, "get", get)
+    assert counts((await run_import(gateway))[0]) == (1, 0, 1, 0)
+    gateway.vectors.photos.clear()
+    monkeypatch.undo()
+    assert counts((await run_import(gateway))[0]) == (1, 1, 0, 0), (
+        "what was deleted is imported again when it is asked for"
+    )
+
+
+async def test_the_other_kind_of_store_is_not_looked_into(gateway: Gateway) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await run_import(gateway, store="drive")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -111,7 +111,10 @@ async def test_every_size_is_a_clean_jpeg_of_at_most_that_size(
                 assert image.size == expected
 
 
-async def test_what_is_served_of_an_import_has_no_metadata(gateway: Gateway, session: aiohttp.ClientSession) -> None:
+async def test_what_is_served_of_an_import_has_no_metadata(
+    importing_gateway: Gateway, session: aiohttp.ClientSession
+) -> None:
+    gateway = importing_gateway
     (gateway.photos_dir / "phone.jpg").write_bytes(with_secrets("JPEG"))
     async for _ in gateway.stub.ImportPhotos(pb.ImportPhotosRequest(), metadata=ADMIN):
         pass

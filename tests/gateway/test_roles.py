@@ -33,7 +33,8 @@ TABLE: dict[str, tuple[Message, grpc.StatusCode, grpc.StatusCode]] = {
     "DeletePhoto": (pb.DeletePhotoRequest(photo_id=NOBODYS_ID), INVALID, NOT_FOUND),
     "GetPhoto": (pb.GetPhotoRequest(photo_id=NOBODYS_ID), NOT_FOUND, NOT_FOUND),
     "GetStats": (pb.GetStatsRequest(), OK, OK),
-    "ImportPhotos": (pb.ImportPhotosRequest(), grpc.StatusCode.PERMISSION_DENIED, OK),
+    # This gateway has no database for the jobs of imports.
+    "ImportPhotos": (pb.ImportPhotosRequest(), grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE),
 }
 METHODS = [method.name for method in pb.DESCRIPTOR.services_by_name["TwinService"].methods]
 

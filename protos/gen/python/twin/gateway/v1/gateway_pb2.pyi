@@ -643,11 +643,15 @@ class ImportPhotosRequest(_message.Message):
     FOLDER_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
     ALL_FACES_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     folder: _builtins.str
-    """A Drive folder id; the application's own folder when empty."""
+    """A Drive folder id, or a path in the local store; the application's own folder, or all of the local store, when empty."""
     collection: _builtins.str
+    """Of the photos of which no file beside them says otherwise."""
     all_faces: _builtins.bool
+    store: _builtins.str
+    """The store that is meant, "drive" or "local", so that no folder is looked for in the other; whichever it is when empty."""
     def __init__(
         self,
         *,
@@ -655,10 +659,11 @@ class ImportPhotosRequest(_message.Message):
         folder: _builtins.str = ...,
         collection: _builtins.str = ...,
         all_faces: _builtins.bool = ...,
+        store: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_faces", b"all_faces", "collection", b"collection", "folder", b"folder", "gallery", b"gallery"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_faces", b"all_faces", "collection", b"collection", "folder", b"folder", "gallery", b"gallery", "store", b"store"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -666,7 +671,9 @@ Global___ImportPhotosRequest: _TypeAlias = ImportPhotosRequest  # noqa: Y015
 
 @_typing.final
 class ImportPhotosResponse(_message.Message):
-    """ImportPhotosResponse is the state of the import, sent at least once a second while it runs."""
+    """ImportPhotosResponse is the state of the import, sent at least once a second while it runs. An import that goes on counts
+    from its beginning, and every call is told of all its failures.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -675,10 +682,13 @@ class ImportPhotosResponse(_message.Message):
     UNCHANGED_COUNT_FIELD_NUMBER: _builtins.int
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    LISTED_FIELD_NUMBER: _builtins.int
     seen_count: _builtins.int
     added_count: _builtins.int
     unchanged_count: _builtins.int
     failed_count: _builtins.int
+    listed: _builtins.bool
+    """Every photo is found: seen_count will not grow any more."""
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportFailure]:
         """The photos that failed since the last message, with why."""
@@ -691,10 +701,11 @@ class ImportPhotosResponse(_message.Message):
         unchanged_count: _builtins.int = ...,
         failed_count: _builtins.int = ...,
         failures: _abc.Iterable[Global___ImportFailure] | None = ...,
+        listed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count", "failed_count", b"failed_count", "failures", b"failures", "seen_count", b"seen_count", "unchanged_count", b"unchanged_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count", "failed_count", b"failed_count", "failures", b"failures", "listed", b"listed", "seen_count", b"seen_count", "unchanged_count", b"unchanged_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

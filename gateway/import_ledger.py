@@ -1,0 +1,344 @@
+"""What is recorded of imports: each file once, what became of it, and the counts, all in step.
+
+An import is one folder of one store into one gallery. It is done in runs: a run that was cut off goes on, and the next
+one begins when it is finished. Everything is written under the lock of the import's row, so that counts are exact and
+failures are numbered in the order in which others see them.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from gateway.import_database import Connection, mapped_errors
+from gateway.import_queue import ImportQueue
+from gateway.orders import ImportOrder
+
+ADDED: Final = "added"
+UNCHANGED: Final = "unchanged"
+FAILED: Final = "failed"
+# Failures told at a time, so that a message stays within what gRPC carries; and jobs looked after at a time.
+MAX_FAILURES_EACH: Final = 1000
+_MAX_MENDED: Final = 1000
+
+_BEGIN_SQL: Final = """
+    INSERT INTO imports AS i (gallery, store, folder, collection, all_faces, run, is_walked, is_finished, seen_count,
+        added_count, unchanged_count, failed_count)
+    VALUES ($1, $2, $3, $4, $5, 1, false, false, 0, 0, 0, 0)
+    ON CONFLICT (gallery, store, folder) DO UPDATE SET
+        collection = $4,
+        all_faces = $5,
+        run = i.run + i.is_finished::integer,
+        is_walked = i.is_walked AND NOT i.is_finished,
+        seen_count = CASE WHEN i.is_finished THEN 0 ELSE i.seen_count END,
+        added_count = CASE WHEN i.is_finished THEN 0 ELSE i.added_count END,
+        unchanged_count = CASE WHEN i.is_finished THEN 0 ELSE i.unchanged_count END,
+        failed_count = CASE WHEN i.is_finished THEN 0 ELSE i.failed_count END,
+        begin_time = CASE WHEN i.is_finished THEN now() ELSE i.begin_time END,
+        change_token = CASE WHEN i.is_finished THEN i.next_change_token ELSE i.change_token END,
+        is_finished = false
+    RETURNING import_id, run, change_token
+"""
+_LOCK_SQL: Final = "SELECT failed_count FROM imports WHERE import_id = $1 AND run = $2 FOR UPDATE"
+# What the same content became stays known; everything else is as of this run.
+_LIST_SQL: Final = """
+    INSERT INTO import_files AS f (import_id, key, path, fingerprint, size_bytes, person, collection, run, page,
+        attempt_count)
+    SELECT $1, key, path, fingerprint, size_bytes, person, collection, $2, $3, 0
+    FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[])
+        AS t (key, path, fingerprint, size_bytes, person, collection)
+    ON CONFLICT (import_id, key) DO UPDATE SET
+        path = EXCLUDED.path, size_bytes = EXCLUDED.size_bytes, person = EXCLUDED.person,
+        collection = EXCLUDED.collection, run = $2, page = $3, attempt_count = 0, outcome = NULL,
+        failure_number = NULL, error = NULL, enrolling_run = NULL, fingerprint = EXCLUDED.fingerprint,
+        photo_id = CASE WHEN f.fingerprint = EXCLUDED.fingerprint THEN f.photo_id END
+        WHERE f.run < $2
+    RETURNING key
+"""
+_OPEN_SQL: Final = """
+    SELECT key, path, fingerprint, size_bytes, person, collection, photo_id, enrolling_run, attempt_count
+    FROM import_files WHERE import_id = $1 AND run = $2 AND page = $3 AND outcome IS NULL ORDER BY key
+"""
+_SETTLE_SQL: Final = """
+    UPDATE import_files f
+    SET outcome = t.outcome, photo_id = coalesce(t.photo_id, f.photo_id), error = t.error,
+        failure_number = t.failure_number
+    FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bytea[], $7::bigint[])
+        AS t (key, outcome, photo_id, error, failure_number)
+    WHERE f.import_id = $1 AND f.run = $2 AND f.key = t.key
+"""
+_FINISH_SQL: Final = """
+    UPDATE imports SET is_finished = true
+    WHERE import_id = $1 AND run = $2 AND is_walked AND seen_count = added_count + unchanged_count + failed_count
+    RETURNING change_token
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRun:
+    """One run of an import. change_token: from where it follows the store's changes; None: it looks at every file."""
+
+    import_id: int
+    run: int
+    order: ImportOrder
+    change_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A photo that was found. fingerprint: the same for the same content, known without reading it; "" for none."""
+
+    key: str
+    path: str
+    size_bytes: int
+    fingerprint: str
+    person: str = ""
+    collection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A photo that is to be imported. photo_id: what this content became before, if that is known.
+
+    was_enrolling: an earlier attempt of this run was about to enrol it.
+    """
+
+    listed: ListedFile
+    photo_id: str | None
+    was_enrolling: bool
+    attempt_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a file. error: a serialised google.rpc.Status for one that failed."""
+
+    key: str
+    outcome: str
+    photo_id: str | None = None
+    error: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """A file that was not imported, and its place among the run's failures."""
+
+    number: int
+    path: str
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How far a run is. is_over: it is finished, by whichever gateway."""
+
+    seen_count: int
+    added_count: int
+    unchanged_count: int
+    failed_count: int
+    is_walked: bool
+    is_over: bool
+    failures: tuple[FailedFile, ...]
+
+
+class ImportLedger:
+    """The records in one database. Every method raises DependencyUnavailable."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+        self._pool = pool
+        self._queue = ImportQueue(pool, is_pool=True)
+
+    async def begin(self, order: ImportOrder, store: str) -> ImportRun:
+        """Begins a run, or joins the one that is not finished yet, and queues what is missing of its jobs."""
+        with mapped_errors():
+            row: Any = await self._pool.fetchrow(
+                _BEGIN_SQL, order.gallery, store, order.folder, order.collection, order.all_faces
+            )
+            run = ImportRun(row["import_id"], row["run"], order, row["change_token"])
+        await self.mend(run)
+        return run
+
+    async def mend(self, run: ImportRun) -> None:
+        """Queues the jobs that a run needs and has not; none is known to get lost, and none is missed if it does."""
+        with mapped_errors():
+            is_walked = await self._pool.fetchval(
+                "SELECT is_walked FROM imports WHERE import_id = $1 AND run = $2", run.import_id, run.run
+            )
+            pages = await self._pool.fetch(
+                "SELECT DISTINCT page FROM import_files WHERE import_id = $1 AND run = $2 AND outcome IS NULL LIMIT $3",
+                run.import_id,
+                run.run,
+                _MAX_MENDED,
+            )
+            jobs = [_page_job(run, row["page"]) for row in pages]
+            if is_walked is False:
+                jobs.append({"run": run.run})
+            await self._queue.put(run.import_id, jobs)
+
+    async def list_files(self, run: ImportRun, files: Sequence[ListedFile]) -> None:
+        """Records files that were found and queues them as one job; those that are there already change nothing."""
+        page = uuid.uuid4()
+        async with self._of_run(run) as connection:
+            if connection is None:
+                return
+            new = await connection.fetch(
+                _LIST_SQL,
+                run.import_id,
+                run.run,
+                page,
+                [file.key for file in files],
+                [file.path for file in files],
+                [file.fingerprint for file in files],
+                [file.size_bytes for file in files],
+                [file.person for file in files],
+                [file.collection for file in files],
+            )
+            if new:
+                await connection.execute(
+                    "UPDATE imports SET seen_count = seen_count + $2 WHERE import_id = $1", run.import_id, len(new)
+                )
+                await ImportQueue(connection).put(run.import_id, [_page_job(run, page)])
+
+    async def end_walk(self, run: ImportRun, next_change_token: str | None) -> None:
+        """Records that every file is listed, and from where the next run may follow changes."""
+        async with self._of_run(run) as connection:
+            if connection is not None:
+                await connection.execute(
+                    "UPDATE imports SET is_walked = true, next_change_token = $2 WHERE import_id = $1",
+                    run.import_id,
+                    next_change_token,
+                )
+
+    async def open_files(self, run: ImportRun, page: str) -> list[OpenFile]:
+        """Returns what is left to do of a page."""
+        with mapped_errors():
+            rows = await self._pool.fetch(_OPEN_SQL, run.import_id, run.run, uuid.UUID(page))
+        return [_open_file(row, run.run) for row in rows]
+
+    async def find_content(self, run: ImportRun, fingerprint: str) -> str | None:
+        """Returns the photo that the same content became in this gallery, from whichever folder it came."""
+        with mapped_errors():
+            photo_id = await self._pool.fetchval(
+                "SELECT photo_id FROM import_files JOIN imports USING (import_id) WHERE fingerprint = $1 "
+                "AND photo_id IS NOT NULL AND gallery = $2 AND outcome IN ('added', 'unchanged') LIMIT 1",
+                fingerprint,
+                run.order.gallery,
+            )
+        return None if photo_id is None else str(photo_id)
+
+    async def will_enrol(self, run: ImportRun, key: str, photo_id: str) -> None:
+        """Records that a file is about to be enrolled, so that whoever does it again knows it for this run's work."""
+        with mapped_errors():
+            await self._pool.execute(
+                "UPDATE import_files SET photo_id = $4, enrolling_run = $2 "
+                "WHERE import_id = $1 AND run = $2 AND key = $3",
+                run.import_id,
+                run.run,
+                key,
+                uuid.UUID(photo_id),
+            )
+
+    async def settle(self, run: ImportRun, settled: Collection[Settled]) -> None:
+        """Records what became of files, once; what somebody else has recorded meanwhile stays."""
+        async with self._of_run(run) as connection:
+            if connection is None:
+                return
+            failure_number = await connection.fetchval(_LOCK_SQL, run.import_id, run.run)
+            rows = await connection.fetch(
+                "SELECT key FROM import_files WHERE import_id = $1 AND run = $2 AND key = ANY($3) AND outcome IS NULL",
+                run.import_id,
+                run.run,
+                [file.key for file in settled],
+            )
+            still_open = {row["key"] for row in rows}
+            files = [file for file in settled if file.key in still_open]
+            numbers: list[int | None] = []
+            for file in files:
+                failure_number += file.outcome == FAILED
+                numbers.append(failure_number if file.outcome == FAILED else None)
+            await connection.execute(
+                _SETTLE_SQL,
+                run.import_id,
+                run.run,
+                [file.key for file in files],
+                [file.outcome for file in files],
+                [None if file.photo_id is None else uuid.UUID(file.photo_id) for file in files],
+                [file.error for file in files],
+                numbers,
+            )
+            outcomes = [file.outcome for file in files]
+            await connection.execute(
+                "UPDATE imports SET added_count = added_count + $2, unchanged_count = unchanged_count + $3, "
+                "failed_count = failed_count + $4 WHERE import_id = $1",
+                run.import_id,
+                outcomes.count(ADDED),
+                outcomes.count(UNCHANGED),
+                outcomes.count(FAILED),
+            )
+
+    async def note_attempt(self, run: ImportRun, keys: Collection[str]) -> None:
+        """Records that files were tried in vain."""
+        with mapped_errors():
+            await self._pool.execute(
+                "UPDATE import_files SET attempt_count = attempt_count + 1 "
+                "WHERE import_id = $1 AND run = $2 AND key = ANY($3)",
+                run.import_id,
+                run.run,
+                keys,
+            )
+
+    async def state(self, run: ImportRun, told_failures: int) -> RunState:
+        """Returns how far a run is, with the failures after those that were told; finishes a run that is done."""
+        with mapped_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                finished = await connection.fetchrow(_FINISH_SQL, run.import_id, run.run)
+                if finished is not None:
+                    await self._forget_vanished(connection, run, followed_changes=finished["change_token"] is not None)
+                    await ImportQueue(connection).clear(run.import_id)
+                row: Any = await connection.fetchrow("SELECT * FROM imports WHERE import_id = $1", run.import_id)
+                failures = await connection.fetch(
+                    "SELECT failure_number, path, error FROM import_files "
+                    "WHERE import_id = $1 AND run = $2 AND failure_number > $3 ORDER BY failure_number LIMIT $4",
+                    run.import_id,
+                    run.run,
+                    told_failures,
+                    MAX_FAILURES_EACH,
+                )
+        return RunState(
+            row["seen_count"],
+            row["added_count"],
+            row["unchanged_count"],
+            row["failed_count"],
+            row["is_walked"],
+            row["is_finished"] or row["run"] != run.run,
+            tuple(FailedFile(failure["failure_number"], failure["path"], failure["error"]) for failure in failures),
+        )
+
+    async def _forget_vanished(self, connection: Connection, run: ImportRun, *, followed_changes: bool) -> None:
+        if not followed_changes:
+            await connection.execute(
+                "DELETE FROM import_files WHERE import_id = $1 AND run < $2", run.import_id, run.run
+            )
+
+    @asynccontextmanager
+    async def _of_run(self, run: ImportRun) -> AsyncIterator[Connection | None]:
+        """Lends a connection in a transaction that holds the run's lock; None when the run is over."""
+        with mapped_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                is_there = await connection.fetchval(_LOCK_SQL, run.import_id, run.run) is not None
+                yield connection if is_there else None
+
+
+def _page_job(run: ImportRun, page: uuid.UUID) -> dict[str, Any]:
+    return {"run": run.run, "page": str(page)}
+
+
+def _open_file(row: Any, run: int) -> OpenFile:
+    listed = ListedFile(
+        row["key"], row["path"], row["size_bytes"], row["fingerprint"], row["person"], row["collection"]
+    )
+    photo_id = None if row["photo_id"] is None else str(row["photo_id"])
+    return OpenFile(listed, photo_id, row["enrolling_run"] == run, row["attempt_count"])

@@ -1,0 +1,88 @@
+"""One gateway's share of an import: it does jobs, and stops at a failure that every other photo would meet too."""
+
+import asyncio
+from typing import Any, Final
+
+from gateway.deadlines import TimeLeft
+from gateway.import_file import FileImporter
+from gateway.import_ledger import ImportLedger, ImportRun, OpenFile, Settled
+from gateway.import_line import EnrolLine, ImportStopped
+from gateway.import_queue import JobPutBack
+from gateway.import_walk import ImportWalk
+from runtime.errors import TwinError
+from runtime.logs import get_logger
+
+# Before what passes by itself is tried again, at first; each time it is twice as long.
+FIRST_DELAY_S: Final = 0.5
+_log = get_logger(__name__)
+
+
+class ImportShare:
+    """Does the jobs of one run. stop is set when it is told to end, or has met a failure."""
+
+    def __init__(
+        self,
+        run: ImportRun,
+        ledger: ImportLedger,
+        walk: ImportWalk,
+        files: FileImporter,
+        line: EnrolLine,
+        time_left: TimeLeft,
+    ) -> None:
+        self.run = run
+        self.ledger = ledger
+        self.stop = asyncio.Event()
+        self.failure: Exception | None = None
+        self._walk = walk
+        self._files = files
+        self._line = line
+        self._time_left = time_left
+
+    async def do(self, job: dict[str, Any]) -> None:
+        """Does one job; raises JobPutBack for one that is not done."""
+        if job.get("run") != self.run.run:
+            return  # Of a run that is over.
+        try:
+            if "page" in job:
+                await self._do_page(job["page"])
+            else:
+                await self._walk.walk(self.run, self.ledger)
+        except JobPutBack:
+            raise
+        except ImportStopped as stopped:
+            self._fail(stopped.error)
+        except TwinError as error:
+            self._fail(error)
+        except Exception as error:
+            _log.error("a job of an import failed", error=type(error).__name__, exc_info=True)
+            self._fail(error)
+
+    async def _do_page(self, page: str) -> None:
+        files = await self.ledger.open_files(self.run, page)
+        settled: list[Settled] = []
+        to_try_again: list[OpenFile] = []
+
+        async def settle(file: OpenFile) -> None:
+            outcome = await self._files.settle(file, self.run, self.ledger, self._line, self._time_left)
+            if outcome is None:
+                to_try_again.append(file)
+            else:
+                settled.append(outcome)
+
+        tasks = [asyncio.create_task(settle(file)) for file in files]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if settled:
+                await self.ledger.settle(self.run, settled)
+        if to_try_again:
+            await self.ledger.note_attempt(self.run, [file.listed.key for file in to_try_again])
+            raise JobPutBack(FIRST_DELAY_S * 2 ** max(file.attempt_count for file in to_try_again))
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = self.failure or error
+        self.stop.set()
+        raise JobPutBack

@@ -12,6 +12,7 @@ PYTHON_READY := .venv/.ready
 BENCH_READY := .venv/.bench-ready
 NODE_READY := web/node_modules/.ready
 PAGE := web/dist/index.html
+WORKERS ?= 3
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/tsconfig.json
 
 .PHONY: help setup demo test bench check lint types contracts unit web-test browser-deps format generate lock screenshots clean
@@ -43,8 +44,11 @@ contracts: setup
 	tools/check-breaking
 	tools/check-generated
 
+# Most tests wait, for services that start and for timeouts, and so wait side by side; those that take whole machines'
+# worth of load run alone.
 unit: setup $(BENCH_READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not chaos"
+	$(BIN)/pytest -m chaos
 
 web-test: setup
 	cd web && npm test --silent

@@ -12,22 +12,22 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import grpc
 import grpc.aio
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from twin.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
 
 from cli.errors import CommandError, in_words
+from cli.import_gallery import Gateway, ensure_gallery
+from cli.import_progress import import_progress
 from cli.import_report import ImportReport, Outcome
 from cli.photo_file import UnreadablePhoto, read_photo, sendable
 from cli.settings import ClientSettings
-from cli.walk import photos_under
+from cli.walk import files_under, is_photo, photos_under
 from runtime.channels import open_channel
+from runtime.photo_metadata import MAX_METADATA_BYTES, PhotoMetadata, is_metadata
 from runtime.status import error_info, retry_delay_s, status_from_rpc_error
 
 # Photos under way at once: enough to keep the embedder busy while others travel.
@@ -52,8 +52,6 @@ _ABOUT_THE_PHOTO: Final = frozenset(
 )
 # ... unless every other photo would meet the same.
 _ABOUT_THE_SETTING: Final = frozenset({"MODEL_MISMATCH", "CONSENT_MISSING"})
-# The stubs' own name for an asynchronous stub exists for type checkers alone.
-Gateway: TypeAlias = "gateway_pb2_grpc.TwinServiceAsyncStub"
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "find-your-twin/import")
 
 
@@ -84,47 +82,52 @@ def import_photos(options: ImportOptions, settings: ClientSettings, console: Con
         raise CommandError(f"{options.folder} is no folder")
     report = ImportReport(options.report)
     # The walk is made twice, since a list of millions of paths would take gigabytes.
-    photo_count = sum(1 for _ in photos_under(options.folder, lambda _folder, _error: None))
+    photo_count, metadata = _look_through(options.folder)
     if not photo_count:
         raise CommandError(f"{options.folder} holds no photos that can be read (.jpg, .jpeg, .png, .webp)")
     photos = photos_under(
         options.folder,
-        lambda folder, error: report.skipped(folder, "UNREADABLE_FOLDER", error.strerror or str(error)),
-    )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
-        TimeRemainingColumn(),
+        lambda folder, error: report.skipped(str(folder), "UNREADABLE_FOLDER", error.strerror or str(error)),
     )
     try:
-        with Progress(*columns, console=console) as progress:
+        with import_progress(console) as progress:
             task = progress.add_task("Importing", total=photo_count)
-            asyncio.run(_Import(options, settings, report, lambda: progress.advance(task)).run(photos))
+            asyncio.run(_Import(options, settings, report, metadata, lambda: progress.advance(task)).run(photos))
     finally:
         report.close()
-        _tell(report, console)
+        report.tell(console)
     return 1 if report.counts[Outcome.SKIPPED] else 0
 
 
-def _tell(report: ImportReport, console: Console) -> None:
-    counts = report.counts
-    console.print(
-        f"{counts[Outcome.ADDED]} photos added ({report.face_count} faces), "
-        f"{counts[Outcome.UNCHANGED]} already there, {counts[Outcome.SKIPPED]} skipped."
-    )
-    if counts[Outcome.SKIPPED]:
-        console.print(f"What was skipped, and why: {report.path}", soft_wrap=True)
+def _look_through(folder: Path) -> tuple[int, PhotoMetadata]:
+    """Counts the photos, and reads what files beside them say of them."""
+    photo_count = 0
+    metadata = PhotoMetadata()
+    for file in files_under(folder, lambda _folder, _error: None):
+        if is_photo(file):
+            photo_count += 1
+        elif is_metadata(file.name) and file.is_file() and file.stat().st_size <= MAX_METADATA_BYTES:
+            metadata.add(_place(file, folder), file.read_bytes())
+    return photo_count, metadata
+
+
+def _place(file: Path, folder: Path) -> str:
+    return sendable(file.relative_to(folder).as_posix())
 
 
 class _Import:
     """A fixed number of workers that take photos from one walk, so that memory does not grow with the folder."""
 
     def __init__(
-        self, options: ImportOptions, settings: ClientSettings, report: ImportReport, step: Callable[[], None]
+        self,
+        options: ImportOptions,
+        settings: ClientSettings,
+        report: ImportReport,
+        metadata: PhotoMetadata,
+        step: Callable[[], None],
     ) -> None:
         self._options = options
+        self._metadata = metadata
         self._settings = settings
         self._report = report
         self._step = step
@@ -136,7 +139,7 @@ class _Import:
         async with open_channel(target, max_message_bytes=self._settings.max_message_bytes) as channel:
             stub = gateway_pb2_grpc.TwinServiceStub(channel)
             try:
-                await _ensure_gallery(self._options.gallery, stub, self._settings)
+                await ensure_gallery(self._options.gallery, stub, self._settings)
                 workers = [asyncio.create_task(self._work(photos, stub)) for _ in range(_WORKERS)]
                 try:
                     await asyncio.gather(*workers)
@@ -155,7 +158,7 @@ class _Import:
         try:
             image = await asyncio.to_thread(read_photo, photo)
         except UnreadablePhoto as error:
-            self._report.skipped(photo, error.reason, str(error))
+            self._report.skipped(str(photo), error.reason, str(error))
             return
         try:
             async with self._alone(photo_id_of(self._options.gallery, image)) as photo_id:
@@ -163,7 +166,7 @@ class _Import:
         except grpc.RpcError as error:
             if not _is_the_photos_fault(error):
                 raise
-            self._report.skipped_by(photo, error)
+            self._report.skipped_by(str(photo), status_from_rpc_error(error))
             return
         if answer.already_present:
             self._report.unchanged()
@@ -184,12 +187,14 @@ class _Import:
     async def _add(self, photo: Path, photo_id: str, image: bytes, stub: Gateway) -> gateway_pb2.AddPhotoResponse:
         """Adds one photo, coming back for as long as the service says that it is busy or away."""
         options = self._options
+        facts = self._metadata.facts_of(_place(photo, options.folder))
+        folder_name = photo.parent.name if options.person_from_folder else ""
         request = gateway_pb2.AddPhotoRequest(
             gallery=options.gallery,
             image=image,
             original_filename=sendable(photo.name),
-            person=sendable(photo.parent.name) if options.person_from_folder else "",
-            collection=sendable(options.collection),
+            person=facts.person or sendable(folder_name),
+            collection=facts.collection or sendable(options.collection),
             photo_id=photo_id,
             all_faces=options.all_faces,
         )
@@ -211,34 +216,3 @@ class _Import:
 def _is_the_photos_fault(error: grpc.RpcError) -> bool:
     info = error_info(status_from_rpc_error(error))
     return error.code() in _ABOUT_THE_PHOTO and (info is None or info.reason not in _ABOUT_THE_SETTING)
-
-
-async def _ensure_gallery(gallery: str, stub: Gateway, settings: ClientSettings) -> None:
-    """Makes the gallery, bound to the model that the embedder serves, when there is none of that name."""
-    try:
-        await stub.GetStats(gateway_pb2.GetStatsRequest(gallery=gallery), timeout=_CALL_TIMEOUT_S)
-        return
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.NOT_FOUND:
-            raise
-    limit = settings.max_message_bytes
-    embedder, vectorstore = settings.target("embedder"), settings.target("vectorstore")
-    async with open_channel(embedder, max_message_bytes=limit) as channel:
-        try:
-            model = await embedder_pb2_grpc.EmbedderServiceStub(channel).GetModel(
-                embedder_pb2.GetModelRequest(), timeout=_CALL_TIMEOUT_S
-            )
-        except grpc.RpcError as error:
-            raise CommandError(in_words(error, embedder)) from error
-    async with open_channel(vectorstore, max_message_bytes=limit) as channel:
-        try:
-            await vectorstore_pb2_grpc.VectorStoreServiceStub(channel).CreateGallery(
-                vectorstore_pb2.CreateGalleryRequest(
-                    name=gallery, model_id=model.model_id, dimension=model.dimension, calibration=model.calibration
-                ),
-                timeout=_CALL_TIMEOUT_S,
-            )
-        except grpc.RpcError as error:
-            # Another import made it in the same moment.
-            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                raise CommandError(in_words(error, vectorstore)) from error

@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-import grpc
+from google.rpc import status_pb2
+from rich.console import Console
 
-from runtime.status import error_info, status_from_rpc_error
+from runtime.status import error_info, status_code
 
 
 class Outcome(enum.Enum):
@@ -28,20 +29,21 @@ class ImportReport:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts = dict.fromkeys(Outcome, 0)
-        self.face_count = 0
+        # Where the service tells of each photo by itself.
+        self.face_count: int | None = None
         self._file: TextIO | None = None
         self._lock = threading.Lock()
 
     def added(self, face_count: int) -> None:
         """Counts a photo that is in the gallery now."""
         self.counts[Outcome.ADDED] += 1
-        self.face_count += face_count
+        self.face_count = (self.face_count or 0) + face_count
 
     def unchanged(self) -> None:
         """Counts a photo that was in the gallery before."""
         self.counts[Outcome.UNCHANGED] += 1
 
-    def skipped(self, photo: Path, reason: str, message: str) -> None:
+    def skipped(self, path: str, reason: str, message: str) -> None:
         """Counts a photo that was not added, and writes why."""
         self.counts[Outcome.SKIPPED] += 1
         with self._lock:
@@ -49,14 +51,33 @@ class ImportReport:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
                 csv.writer(self._file).writerow(("path", "reason", "message"))
-            csv.writer(self._file).writerow((photo, reason, message))
+            csv.writer(self._file).writerow((path, reason, message))
             self._file.flush()
 
-    def skipped_by(self, photo: Path, error: grpc.RpcError) -> None:
+    def skipped_by(self, path: str, status: status_pb2.Status) -> None:
         """Counts a photo that the service refused, and writes its reason."""
-        status = status_from_rpc_error(error)
         info = error_info(status)
-        self.skipped(photo, info.reason if info is not None else error.code().name, status.message)
+        self.skipped(path, info.reason if info is not None else status_code(status).name, status.message)
+
+    def begin_anew(self) -> None:
+        """Forgets what was counted and written: all of it will be told again."""
+        self.counts = dict.fromkeys(Outcome, 0)
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+                self.path.unlink(missing_ok=True)
+
+    def tell(self, console: Console) -> None:
+        """Prints the counts, and where the rows are."""
+        counts = self.counts
+        faces = "" if self.face_count is None else f" ({self.face_count} faces)"
+        console.print(
+            f"{counts[Outcome.ADDED]} photos added{faces}, {counts[Outcome.UNCHANGED]} already there, "
+            f"{counts[Outcome.SKIPPED]} skipped."
+        )
+        if counts[Outcome.SKIPPED]:
+            console.print(f"What was skipped, and why: {self.path}", soft_wrap=True)
 
     def close(self) -> None:
         """Closes the file, if there is one."""

@@ -47,17 +47,23 @@ def _serve(chosen: argparse.Namespace, settings: ClientSettings, _console: Conso
 
 def _import(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
     from cli.import_photos import ImportOptions, import_photos
+    from cli.import_stored import StoredOptions, import_stored, is_stored
 
-    if chosen.source.startswith("drive:"):
-        raise CommandError("this version imports local folders; photos in Google Drive come with a later one")
     stamp = time.strftime("%Y%m%d-%H%M%S")
+    report = chosen.report or settings.data_path("imports", f"{stamp}-skipped.csv")
+    gallery = check_gallery_name(chosen.gallery)
+    if is_stored(chosen.source):
+        if chosen.person_from_folder:
+            raise CommandError("--person-from-folder is for local folders; a CSV beside the photos says who is in them")
+        stored = StoredOptions(chosen.source, gallery, chosen.collection, chosen.all_faces, report)
+        return import_stored(stored, settings, console)
     options = ImportOptions(
         folder=Path(chosen.source).expanduser(),
-        gallery=check_gallery_name(chosen.gallery),
+        gallery=gallery,
         collection=chosen.collection,
         all_faces=chosen.all_faces,
         person_from_folder=chosen.person_from_folder,
-        report=chosen.report or settings.data_path("imports", f"{stamp}-skipped.csv"),
+        report=report,
     )
     return import_photos(options, settings, console)
 
@@ -145,10 +151,12 @@ def _parser() -> argparse.ArgumentParser:
         "import",
         help="add every photo of a folder to a gallery; run it again to go on",
         description="Adds every photo under a folder (.jpg, .jpeg, .jpe, .png, .webp; hidden files, and folders that"
-        " are links, are left out). Exit code 0: every photo is in the gallery; 1: some were skipped, and the report"
-        " says why.",
+        " are links, are left out). A folder of this machine is copied into the photo store; drive:FOLDER_ID and"
+        " store:PATH name one that is there already, whose photos stay where they are. Files beside the photos say who"
+        " is in them: source_info.json, a CSV, CelebA's identities; see docs/operator.md. Exit code 0: every photo is"
+        " in the gallery; 1: some were skipped, and the report says why.",
     )
-    importing.add_argument("source", metavar="FOLDER")
+    importing.add_argument("source", metavar="FOLDER", help="./folder, drive:FOLDER_ID or store:PATH")
     importing.add_argument("--gallery", default=DEFAULT_GALLERY, help="made when there is none of that name")
     importing.add_argument("--collection", default="", help="free text that is shown with each match")
     importing.add_argument("--all-faces", action="store_true", help="every face of a photo, not the primary one alone")

@@ -1,4 +1,4 @@
-"""Photos in a folder, found without reading them."""
+"""Files in a folder, found without reading them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,8 +8,18 @@ from typing import Final
 PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp"})
 
 
+def is_photo(file: Path) -> bool:
+    """Tells by its name whether a file is a photo of a kind that is imported."""
+    return file.suffix.lower() in PHOTO_SUFFIXES
+
+
 def photos_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:
-    """Yields every photo under a folder, by name, so that two runs go the same way.
+    """Yields every photo under a folder, as files_under does."""
+    return filter(is_photo, files_under(folder, on_unreadable))
+
+
+def files_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:
+    """Yields every file under a folder, by name, so that two runs go the same way.
 
     Hidden files and folders are left out, and links to folders are not followed: they may lead in circles. A folder
     that cannot be listed is told to on_unreadable, and the walk goes on. Of all names, only those in the folders
@@ -22,7 +32,7 @@ def photos_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -
             levels.pop()
         elif entry.is_dir(follow_symlinks=False):
             levels.append(_listed(Path(entry.path), on_unreadable))
-        elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
+        else:
             yield Path(entry.path)
 
 

@@ -94,3 +94,20 @@ def test_a_refusal_that_every_photo_would_meet_ends_the_import(
     code, rows = run_import(gateway, folder, tmp_path / "skipped.csv", monkeypatch)
     assert (code, rows, gateway.added) == (1, [], [])
     assert "MODEL_MISMATCH" in capsys.readouterr().err
+
+
+def test_files_beside_the_photos_say_who_is_in_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: dict[str, tuple[str, str]] = {}
+
+    def note(request: pb.AddPhotoRequest) -> None:
+        said[request.original_filename] = (request.person, request.collection)
+
+    (folder / "source_info.json").write_text('{"name": "The source"}')
+    (folder / "images").mkdir()
+    (folder / "far.jpg").rename(folder / "images" / "far.jpg")
+    (folder / "people.csv").write_text("filename,person\nnear.jpg,Ada\n")
+    code, _ = run_import(FakeGateway(note), folder, tmp_path / "skipped.csv", monkeypatch)  # type: ignore[abstract]
+    assert code == 0
+    assert said == {"far.jpg": ("", "The source"), "near.jpg": ("Ada", ""), "nearer.jpg": ("", "")}

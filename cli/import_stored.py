@@ -1,0 +1,140 @@
+"""``twin import drive:FOLDER`` and ``store:FOLDER``: photos that lie in the gateway's own photo store.
+
+The gateway does the work and PostgreSQL keeps its state; this end shows it. Several at once, of one gateway or of many,
+share the import.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+import grpc.aio
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+
+from cli.errors import CommandError, in_words
+from cli.import_gallery import Gateway, ensure_gallery
+from cli.import_progress import import_progress
+from cli.import_report import ImportReport, Outcome
+from cli.settings import ClientSettings
+from runtime.channels import open_channel
+from runtime.status import retry_delay_s, status_from_rpc_error
+
+# What a source begins with, and the store that it means: any one for "store:".
+STORES: Final = {"drive:": "drive", "store:": ""}
+# How long an import is taken up again while nothing of it moves.
+_PATIENCE_S: Final = 300.0
+_DELAY_S: Final = 2.0
+_PASSING: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOptions:
+    """What to import, and where to. source: "drive:FOLDER_ID" or "store:PATH"."""
+
+    source: str
+    gallery: str
+    collection: str
+    all_faces: bool
+    report: Path
+
+
+def is_stored(source: str) -> bool:
+    """Tells whether a source is a folder of the gateway's photo store."""
+    return source.startswith(tuple(STORES))
+
+
+def import_stored(options: StoredOptions, settings: ClientSettings, console: Console) -> int:
+    """Imports the folder, showing its progress; returns 0 when every photo is in the gallery, 1 when some were skipped.
+
+    Raises CommandError when the import cannot begin, or does not move any more.
+    """
+    report = ImportReport(options.report)
+    try:
+        with import_progress(console) as progress:
+            task = progress.add_task("Looking", total=None)
+            asyncio.run(_Import(options, settings, report, progress, task).run())
+    finally:
+        report.close()
+        report.tell(console)
+    return 1 if report.counts[Outcome.SKIPPED] else 0
+
+
+class _Import:
+    """One import, over as many calls as it takes."""
+
+    def __init__(
+        self,
+        options: StoredOptions,
+        settings: ClientSettings,
+        report: ImportReport,
+        progress: Progress,
+        task: TaskID,
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._report = report
+        self._progress = progress
+        self._task = task
+        self._done_count = -1
+        self._moved_s = 0.0
+
+    async def run(self) -> None:
+        target = self._settings.target("gateway")
+        async with open_channel(target, max_message_bytes=self._settings.max_message_bytes) as channel:
+            stub = gateway_pb2_grpc.TwinServiceStub(channel)
+            try:
+                await ensure_gallery(self._options.gallery, stub, self._settings)
+                await self._import(stub)
+            except grpc.RpcError as error:
+                raise CommandError(in_words(error, target)) from error
+
+    async def _import(self, stub: Gateway) -> None:
+        while True:
+            try:
+                return await self._call(stub)
+            except grpc.aio.AioRpcError as error:
+                # One that never began, for want of a service or of its database, is not waited for.
+                has_begun = self._done_count >= 0
+                wait_s = max(_DELAY_S, retry_delay_s(status_from_rpc_error(error)) or 0)
+                gives_up = time.monotonic() + wait_s - self._moved_s > _PATIENCE_S
+                if error.code() not in _PASSING or not has_begun or gives_up:
+                    raise
+                self._progress.update(self._task, description="Waiting")
+            await asyncio.sleep(wait_s)
+
+    async def _call(self, stub: Gateway) -> None:
+        options = self._options
+        kind, _, folder = options.source.partition(":")
+        request = gateway_pb2.ImportPhotosRequest(
+            gallery=options.gallery,
+            folder=folder,
+            collection=options.collection,
+            all_faces=options.all_faces,
+            store=STORES[f"{kind}:"],
+        )
+        # Every call tells of all failures.
+        self._report.begin_anew()
+        async for state in stub.ImportPhotos(request, metadata=self._settings.admin_metadata()):
+            self._show(state)
+
+    def _show(self, state: gateway_pb2.ImportPhotosResponse) -> None:
+        counts = self._report.counts
+        counts[Outcome.ADDED], counts[Outcome.UNCHANGED] = state.added_count, state.unchanged_count
+        for failure in state.failures:
+            self._report.skipped_by(failure.name, failure.error)
+        done_count = state.added_count + state.unchanged_count + state.failed_count
+        if done_count != self._done_count:
+            self._done_count, self._moved_s = done_count, time.monotonic()
+        self._progress.update(
+            self._task,
+            description="Importing" if state.listed else "Looking and importing",
+            completed=done_count,
+            total=state.seen_count,
+        )

@@ -103,6 +103,8 @@ class SnapshotFolder:
             write_sealed(temporary / _MANIFEST, {"manifest": np.frombuffer(content, np.uint8)})
             size_bytes = sum(path.stat().st_size for path in temporary.iterdir())
             failpoints.reach("snapshot.before_rename")
+            # Whoever waited for it may be gone, and another process at work in this folder.
+            check_wanted()
             self._put_in_place(temporary)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

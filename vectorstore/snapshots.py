@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from runtime.errors import NotReady, StorageFull
 from runtime.logs import get_logger
 from vectorstore import metrics
 from vectorstore.catalog import Catalog
+from vectorstore.daemon_thread import in_daemon_thread
 from vectorstore.database import Database
 from vectorstore.follower import Follower
 from vectorstore.gallery_view import GalleryView
@@ -30,6 +31,9 @@ from vectorstore.projection import Projection
 from vectorstore.records import GalleryRecord
 from vectorstore.rows_sql import gallery_from_row
 from vectorstore.snapshot_files import CapturedGallery, GalleryEntry, Manifest, SnapshotFolder
+
+# For a write to notice that it is to end: a chunk of a file, or its way to the disk.
+_END_PATIENCE_S: Final = 2.0
 
 _log = get_logger(__name__)
 
@@ -131,8 +135,8 @@ class Snapshots:
             galleries = await asyncio.to_thread(lambda: [_capture(view) for view in views])
         now = datetime.now(UTC)
         await failpoints.reach_async("snapshot.captured")
-        manifest, size_bytes = await asyncio.to_thread(
-            self._folder.write, revision, origin, galleries, self._check_wanted
+        manifest, size_bytes = await in_daemon_thread(
+            lambda: self._folder.write(revision, origin, galleries, self._check_wanted), "snapshot"
         )
         return WrittenSnapshot(revision, size_bytes, now, _kinds(manifest))
 
@@ -152,12 +156,17 @@ class Snapshots:
             self._note(None)
 
     async def close(self, patience_s: float) -> None:
-        """Ends a snapshot that is being written when it is not done by then; none is written afterwards."""
+        """Ends a snapshot that is being written when it is not done by then; none is written afterwards.
+
+        On a disk that does not answer it is left as it is, and cleared away by the next start.
+        """
         if self._running:
             await asyncio.wait(self._running, timeout=patience_s)
         self._is_closing.set()
         if self._running:
-            await asyncio.wait(self._running)
+            _, left = await asyncio.wait(self._running, timeout=_END_PATIENCE_S)
+            if left:
+                _log.warning("the disk does not take the snapshot; it is left half written")
 
     async def load(self) -> bool:
         """Fills the projection from the snapshot; returns False when there is none that is right in every way.

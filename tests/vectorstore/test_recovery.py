@@ -251,3 +251,26 @@ async def test_a_bad_setting_ends_the_start_with_one_line(
     lines = [line for line in store.log.read_text().splitlines() if line.startswith("twin vectorstore:")]
     assert len(lines) == 1
     assert says in lines[0]
+
+
+async def test_a_process_ends_though_its_snapshot_does_not_reach_the_disk(
+    stores: list[StoreProcess], folder: Path, rng: Rng
+) -> None:
+    failpoints = {"TWIN_FAILPOINTS": "snapshot.before_fsync=sleep:600", "TWIN_ALLOW_FAILPOINTS": "1"}
+    store = _start(stores, folder, TWIN_SNAPSHOT_STOP_PATIENCE_S="0.5", **failpoints)
+    async with serving(store) as stub:
+        await _make_gallery(stub)
+        vector = random_unit(rng)
+        added = await add_one(stub, photo(vector))
+        creating = asyncio.ensure_future(stub.CreateSnapshot(pb.CreateSnapshotRequest()))
+        async with asyncio.timeout(20):
+            while not list(folder.glob("data/vectorstore/snapshot.new/*")):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        # Within the minute that it waits, and not when the disk has slept.
+        assert await asyncio.to_thread(store.stop) == 0
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await creating
+    async with serving(_start(stores, folder)) as stub:
+        assert list(folder.glob("data/vectorstore/snapshot*")) == []
+        (result,) = await search(stub, vector)
+        assert ids(result.matches) == [added.photo_id]

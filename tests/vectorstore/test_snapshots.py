@@ -245,6 +245,34 @@ async def test_a_stop_ends_a_snapshot_that_takes_too_long(
     assert [path.name for path in (tmp_path / "data" / "vectorstore").glob("snapshot*")] == []
 
 
+async def test_a_stop_does_not_wait_for_a_disk_that_takes_nothing(
+    start_store: StartStore, rng: Rng, rebuilds: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectorstore.snapshots._END_PATIENCE_S", 0.1)
+    folder, begun, go_on = tmp_path / "data" / "vectorstore", threading.Event(), threading.Event()
+
+    def stuck(_file: int) -> None:
+        # The last file, behind which nothing would be left to do but to put all in its place.
+        if (folder / "snapshot.new" / "manifest.bin.tmp").exists():
+            begun.set()
+            go_on.wait()
+
+    try:
+        async with asyncio.timeout(20), start_store(snapshot_stop_patience_s=0.1) as store:
+            await _fill(store, rng)
+            monkeypatch.setattr("os.fsync", stuck)
+            creating = asyncio.create_task(store.service._snapshots.create())
+            assert await asyncio.to_thread(begun.wait, 20)
+        monkeypatch.undo()
+        assert not creating.done()
+        assert (folder / "snapshot.new").exists()
+    finally:
+        go_on.set()
+    with pytest.raises(NotReady):
+        await creating
+    assert list(folder.glob("snapshot*")) == []
+
+
 async def test_a_full_disk_fails_the_snapshot_and_nothing_else(
     start_store: StartStore, rng: Rng, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,12 @@ def _models_verify(chosen: argparse.Namespace, settings: ClientSettings, console
     return verify_models(chosen.pack or settings.model_pack, settings, console)
 
 
+def _drive_reconcile(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.drive_reconcile import reconcile
+
+    return reconcile(apply=chosen.apply, max_removals=chosen.max, settings=settings, console=console)
+
+
 def _doctor(_chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
     from cli.doctor import doctor
 
@@ -207,6 +213,19 @@ def _parser() -> argparse.ArgumentParser:
     verify = models.add_parser("verify", help="check every file of a pack against its SHA-256")
     verify.add_argument("pack", nargs="?", help="TWIN_MODEL_PACK when left out")
     verify.set_defaults(run=_models_verify)
+
+    drive = commands.add_parser("drive", help="the photo store").add_subparsers(required=True, metavar="ACTION")
+    reconciling = drive.add_parser(
+        "reconcile",
+        help="what has only one side: originals without a photo, photos without their original",
+        description="Compares the photo store, Drive or local, with the database; what is younger than 24 hours is left"
+        " alone, and on any doubt nothing is removed. Exit code 0: nothing is left over; 1: something is.",
+    )
+    reconciling.add_argument("--apply", action="store_true", help="remove what was found")
+    reconciling.add_argument(
+        "--max", type=_int32, default=0, metavar="N", help="how many at most, 1 to 1,000 (default: 20)"
+    )
+    reconciling.set_defaults(run=_drive_reconcile)
 
     commands.add_parser("doctor", help="what is missing here, and how to get it").set_defaults(run=_doctor)
     return parser

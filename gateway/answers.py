@@ -8,6 +8,7 @@ from gateway.compare import Comparison
 from gateway.importer import Progress
 from gateway.keep import Kept
 from gateway.photo_urls import PhotoUrls
+from gateway.reconcile import Reconciliation
 from gateway.records import Analysis, Gallery, Model
 from gateway.search import SearchOutcome
 
@@ -87,4 +88,25 @@ def import_response(progress: Progress) -> pb.ImportPhotosResponse:
         failed_count=progress.failed_count,
         failures=[pb.ImportFailure(name=failure.name, error=failure.status) for failure in progress.failures],
         listed=progress.is_listed,
+    )
+
+
+def reconcile_response(state: Reconciliation) -> pb.ReconcilePhotosResponse:
+    """Returns how far a reconciliation is."""
+    orphans = [
+        pb.Orphan(
+            kind=pb.ORPHAN_KIND_ORIGINAL if orphan.is_original else pb.ORPHAN_KIND_PHOTO,
+            photo_id=orphan.photo_id,
+            source=vectorstore_pb2.PhotoSource(store=orphan.source.store, key=orphan.source.key),
+            removed=orphan.is_removed,
+        )
+        for orphan in state.orphans
+    ]
+    return pb.ReconcilePhotosResponse(
+        original_count=state.original_count,
+        photo_count=state.photo_count,
+        orphaned_original_count=state.orphaned_original_count,
+        orphaned_photo_count=state.orphaned_photo_count,
+        removed_count=state.removed_count,
+        orphans=orphans,
     )

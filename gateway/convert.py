@@ -11,7 +11,7 @@ from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2
 
 from gateway.checks import Limits, check_image, check_text, check_token
-from gateway.orders import CompareOrder, Consent, FaceSelection, ImportOrder, KeepOrder, SearchOrder
+from gateway.orders import CompareOrder, Consent, FaceSelection, ImportOrder, KeepOrder, ReconcileOrder, SearchOrder
 from gateway.records import Embedding, FacePlace, FoundFace, NewPhoto, Source, StoredPhoto
 from runtime.errors import InvalidField
 from runtime.names import check_gallery_name, parse_photo_id
@@ -19,6 +19,8 @@ from runtime.vectors import decode_vector
 
 DEFAULT_LIMIT = 15
 MAX_LIMIT = 100
+DEFAULT_REMOVALS = 20
+MAX_REMOVALS = 1000
 _MAX_TIME_TO_LIVE = timedelta(days=36_500)
 
 
@@ -82,6 +84,13 @@ def import_order(request: pb.ImportPhotosRequest) -> ImportOrder:
         request.all_faces,
         check_text(request.store, "store"),
     )
+
+
+def reconcile_order(request: pb.ReconcilePhotosRequest) -> ReconcileOrder:
+    """Returns a checked reconciliation; raises InvalidField."""
+    if not 0 <= request.max_removals <= MAX_REMOVALS:
+        raise InvalidField("max_removals", f"is 1 to {MAX_REMOVALS}, or 0 for {DEFAULT_REMOVALS}")
+    return ReconcileOrder(request.apply, request.max_removals or DEFAULT_REMOVALS)
 
 
 def _selection(request: Message, field: str, *, all_faces: bool = False) -> FaceSelection:

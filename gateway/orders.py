@@ -74,3 +74,11 @@ class ImportOrder:
     collection: str
     all_faces: bool
     store: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileOrder:
+    """Whether to remove orphans, and how many at most."""
+
+    apply: bool
+    max_removals: int

@@ -40,6 +40,15 @@ class StoredPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedPhoto:
+    """One photo of a list of many. create_time_s is seconds since 1970."""
+
+    photo_id: str
+    source: Source
+    create_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NewPhoto:
     """A photo to enrol: its bytes as they were given, and what is to be known of it."""
 

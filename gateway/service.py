@@ -26,6 +26,7 @@ from gateway.photo_cache import PhotoCache
 from gateway.photo_store import PhotoStore
 from gateway.photo_urls import PhotoUrls
 from gateway.photos_http import PhotoRoute
+from gateway.reconcile import Reconciler
 from gateway.remove import Remover
 from gateway.renditions import Renditions
 from gateway.search import Searcher
@@ -134,6 +135,7 @@ class GatewayService:
                 import_timeout_s=settings.import_timeout_s,
                 takeover_s=settings.import_takeover_s,
             ),
+            reconciler=Reconciler(self._vectors, self._store, self._remover, store_timeout_s=settings.store_timeout_s),
         )
         servicer = TwinServicer(
             journeys,

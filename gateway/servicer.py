@@ -19,6 +19,7 @@ from gateway.embedder_client import Embedder
 from gateway.importer import Importer
 from gateway.keep import Keeper
 from gateway.photo_urls import PhotoUrls
+from gateway.reconcile import Reconciler
 from gateway.remove import Remover
 from gateway.renditions import Renditions
 from gateway.search import Searcher
@@ -44,6 +45,7 @@ class Journeys:
     remover: Remover
     renditions: Renditions
     importer: Importer
+    reconciler: Reconciler
 
 
 class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
@@ -151,6 +153,17 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
             async with aclosing(work) as states:
                 async for progress in states:
                     yield answers.import_response(progress)
+
+    async def ReconcilePhotos(  # noqa: N802
+        self, request: pb.ReconcilePhotosRequest, context: Context
+    ) -> AsyncIterator[pb.ReconcilePhotosResponse]:
+        """Looks for one side without the other."""
+        with self._enter("ReconcilePhotos", context):
+            order = convert.reconcile_order(request)
+            work = self._journeys.reconciler.reconcile(order, partial(time_left_s, context))
+            async with aclosing(work) as states:
+                async for state in states:
+                    yield answers.reconcile_response(state)
 
     @contextmanager
     def _enter(self, method: str, context: Context) -> Iterator[Role]:

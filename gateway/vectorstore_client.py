@@ -1,6 +1,7 @@
 """The vector store, as the gateway calls it."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import grpc.aio
 from twin.face.v1 import face_pb2
@@ -8,13 +9,15 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2_grpc
 
 from gateway.convert import stored_photo
-from gateway.records import Deletion, Embedding, Gallery, Model, Neighbours, Removal, Source, StoredPhoto
+from gateway.records import Deletion, Embedding, Gallery, ListedPhoto, Model, Neighbours, Removal, Source, StoredPhoto
 from runtime.channels import peer_errors, request_metadata
 from runtime.errors import NotFound, TwinError
 from runtime.status import error_info, to_status
 
 DEPENDENCY = "vectorstore"
 _PAGE_SIZE = 100
+# Photos come with their faces.
+_PHOTO_PAGE_SIZE = 500
 
 
 class VectorStore:
@@ -90,17 +93,38 @@ class VectorStore:
 
     async def get_gallery(self, name: str, timeout_s: float) -> Gallery:
         """Returns a gallery; raises NotFound. timeout_s is for each page."""
+        async with aclosing(self._list_galleries(timeout_s)) as galleries:
+            async for gallery in galleries:
+                if gallery.name == name:
+                    return gallery
+        raise NotFound("gallery")
+
+    async def _list_galleries(self, timeout_s: float) -> AsyncGenerator[Gallery, None]:
         token = ""
         while True:
             request = pb.ListGalleriesRequest(page_size=_PAGE_SIZE, page_token=token)
             with peer_errors(DEPENDENCY):
                 page = await self._stub.ListGalleries(request, timeout=timeout_s, metadata=request_metadata())
             for gallery in page.galleries:
-                if gallery.name == name:
-                    return Gallery(gallery.name, gallery.model_id, gallery.photo_count, gallery.face_count)
+                yield Gallery(gallery.name, gallery.model_id, gallery.photo_count, gallery.face_count)
             token = page.next_page_token
             if not token:
-                raise NotFound("gallery")
+                return
+
+    async def list_photos(self, timeout_s: float) -> AsyncGenerator[ListedPhoto, None]:
+        """Yields every photo of every gallery. timeout_s is for each page."""
+        async for gallery in self._list_galleries(timeout_s):
+            token = ""
+            while True:
+                request = pb.ListPhotosRequest(gallery=gallery.name, page_size=_PHOTO_PAGE_SIZE, page_token=token)
+                with peer_errors(DEPENDENCY):
+                    page = await self._stub.ListPhotos(request, timeout=timeout_s, metadata=request_metadata())
+                for photo in page.photos:
+                    source = Source(photo.source.store, photo.source.key)
+                    yield ListedPhoto(photo.photo_id, source, photo.create_time.ToNanoseconds() / 1e9)
+                token = page.next_page_token
+                if not token:
+                    break
 
     async def create_gallery(self, name: str, model: Model, timeout_s: float) -> None:
         """Makes an empty gallery for a model's vectors."""

@@ -227,7 +227,11 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         yield vs.AddPhotosResponse()
 
     async def ListPhotos(self, request: vs.ListPhotosRequest, context: Context) -> vs.ListPhotosResponse:
-        raise NotForTheGateway
+        await self.script.enter("ListPhotos", context)
+        photos = [photo for gallery, photo in self.photos.values() if gallery == request.gallery]
+        start = int(request.page_token or 0)
+        more = str(start + 2) if start + 2 < len(photos) else ""
+        return vs.ListPhotosResponse(photos=photos[start : start + 2], next_page_token=more)
 
     async def DeleteGallery(self, request: vs.DeleteGalleryRequest, context: Context) -> vs.DeleteGalleryResponse:
         raise NotForTheGateway

@@ -35,6 +35,7 @@ TABLE: dict[str, tuple[Message, grpc.StatusCode, grpc.StatusCode]] = {
     "GetStats": (pb.GetStatsRequest(), OK, OK),
     # This gateway has no database for the jobs of imports.
     "ImportPhotos": (pb.ImportPhotosRequest(), grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE),
+    "ReconcilePhotos": (pb.ReconcilePhotosRequest(), grpc.StatusCode.PERMISSION_DENIED, OK),
 }
 METHODS = [method.name for method in pb.DESCRIPTOR.services_by_name["TwinService"].methods]
 

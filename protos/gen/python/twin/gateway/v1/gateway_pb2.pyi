@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from twin.face.v1 import face_pb2 as _face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as _vectorstore_pb2
@@ -21,6 +22,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OrphanKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrphanKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrphanKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORPHAN_KIND_UNSPECIFIED: _OrphanKind.ValueType  # 0
+    """Not used."""
+    ORPHAN_KIND_ORIGINAL: _OrphanKind.ValueType  # 1
+    """An original that was kept here, and no photo names it."""
+    ORPHAN_KIND_PHOTO: _OrphanKind.ValueType  # 2
+    """A photo whose original is gone from the store."""
+
+class OrphanKind(_OrphanKind, metaclass=_OrphanKindEnumTypeWrapper):
+    """OrphanKind says which side is missing."""
+
+ORPHAN_KIND_UNSPECIFIED: OrphanKind.ValueType  # 0
+"""Not used."""
+ORPHAN_KIND_ORIGINAL: OrphanKind.ValueType  # 1
+"""An original that was kept here, and no photo names it."""
+ORPHAN_KIND_PHOTO: OrphanKind.ValueType  # 2
+"""A photo whose original is gone from the store."""
+Global___OrphanKind: _TypeAlias = OrphanKind  # noqa: Y015
 
 @_typing.final
 class ConsentGrant(_message.Message):
@@ -735,3 +760,100 @@ class ImportFailure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportFailure: _TypeAlias = ImportFailure  # noqa: Y015
+
+@_typing.final
+class ReconcilePhotosRequest(_message.Message):
+    """ReconcilePhotosRequest says whether to remove what is found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLY_FIELD_NUMBER: _builtins.int
+    MAX_REMOVALS_FIELD_NUMBER: _builtins.int
+    apply: _builtins.bool
+    max_removals: _builtins.int
+    """How many orphans are removed at most, 1 to 1,000; 20 when 0."""
+    def __init__(
+        self,
+        *,
+        apply: _builtins.bool = ...,
+        max_removals: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply", b"apply", "max_removals", b"max_removals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcilePhotosRequest: _TypeAlias = ReconcilePhotosRequest  # noqa: Y015
+
+@_typing.final
+class ReconcilePhotosResponse(_message.Message):
+    """ReconcilePhotosResponse says how far it is, at least once a second."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGINAL_COUNT_FIELD_NUMBER: _builtins.int
+    PHOTO_COUNT_FIELD_NUMBER: _builtins.int
+    ORPHANED_ORIGINAL_COUNT_FIELD_NUMBER: _builtins.int
+    ORPHANED_PHOTO_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    ORPHANS_FIELD_NUMBER: _builtins.int
+    original_count: _builtins.int
+    """Looked at so far."""
+    photo_count: _builtins.int
+    orphaned_original_count: _builtins.int
+    """Found so far."""
+    orphaned_photo_count: _builtins.int
+    removed_count: _builtins.int
+    @_builtins.property
+    def orphans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Orphan]:
+        """The orphans that were found since the last message, of the first 1,000; and again those that were removed."""
+
+    def __init__(
+        self,
+        *,
+        original_count: _builtins.int = ...,
+        photo_count: _builtins.int = ...,
+        orphaned_original_count: _builtins.int = ...,
+        orphaned_photo_count: _builtins.int = ...,
+        removed_count: _builtins.int = ...,
+        orphans: _abc.Iterable[Global___Orphan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["original_count", b"original_count", "orphaned_original_count", b"orphaned_original_count", "orphaned_photo_count", b"orphaned_photo_count", "orphans", b"orphans", "photo_count", b"photo_count", "removed_count", b"removed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcilePhotosResponse: _TypeAlias = ReconcilePhotosResponse  # noqa: Y015
+
+@_typing.final
+class Orphan(_message.Message):
+    """Orphan is one side without the other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PHOTO_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    kind: Global___OrphanKind.ValueType
+    photo_id: _builtins.str
+    removed: _builtins.bool
+    @_builtins.property
+    def source(self) -> _vectorstore_pb2.PhotoSource: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___OrphanKind.ValueType = ...,
+        photo_id: _builtins.str = ...,
+        source: _vectorstore_pb2.PhotoSource | None = ...,
+        removed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "photo_id", b"photo_id", "removed", b"removed", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Orphan: _TypeAlias = Orphan  # noqa: Y015

@@ -51,6 +51,11 @@ class TwinServiceStub:
     """ImportPhotos brings a Drive folder's photos into a gallery, and says how far it is; calling it again goes on where it
     stopped. Needs the admin role.
     """
+    ReconcilePhotos: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ReconcilePhotosRequest, _gateway_pb2.ReconcilePhotosResponse]
+    """ReconcilePhotos looks for originals that no photo names and for photos whose original is gone, and removes them when
+    asked to; what is younger than 24 hours is left alone. On any doubt, such as a listing that lacks something, it removes
+    nothing and fails. Needs the admin role.
+    """
 
 @_typing.type_check_only
 class TwinServiceAsyncStub(TwinServiceStub):
@@ -74,6 +79,11 @@ class TwinServiceAsyncStub(TwinServiceStub):
     ImportPhotos: _aio.UnaryStreamMultiCallable[_gateway_pb2.ImportPhotosRequest, _gateway_pb2.ImportPhotosResponse]  # type: ignore[assignment]
     """ImportPhotos brings a Drive folder's photos into a gallery, and says how far it is; calling it again goes on where it
     stopped. Needs the admin role.
+    """
+    ReconcilePhotos: _aio.UnaryStreamMultiCallable[_gateway_pb2.ReconcilePhotosRequest, _gateway_pb2.ReconcilePhotosResponse]  # type: ignore[assignment]
+    """ReconcilePhotos looks for originals that no photo names and for photos whose original is gone, and removes them when
+    asked to; what is younger than 24 hours is left alone. On any doubt, such as a listing that lacks something, it removes
+    nothing and fails. Needs the admin role.
     """
 
 class TwinServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +153,17 @@ class TwinServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ImportPhotosResponse], _abc.AsyncIterator[_gateway_pb2.ImportPhotosResponse]]:
         """ImportPhotos brings a Drive folder's photos into a gallery, and says how far it is; calling it again goes on where it
         stopped. Needs the admin role.
+        """
+
+    @_abc_1.abstractmethod
+    def ReconcilePhotos(
+        self,
+        request: _gateway_pb2.ReconcilePhotosRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ReconcilePhotosResponse], _abc.AsyncIterator[_gateway_pb2.ReconcilePhotosResponse]]:
+        """ReconcilePhotos looks for originals that no photo names and for photos whose original is gone, and removes them when
+        asked to; what is younger than 24 hours is left alone. On any doubt, such as a listing that lacks something, it removes
+        nothing and fails. Needs the admin role.
         """
 
 def add_TwinServiceServicer_to_server(servicer: TwinServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

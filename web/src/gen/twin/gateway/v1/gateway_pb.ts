@@ -4,15 +4,15 @@
 
 // What browsers and applications call: photos in, twins out.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Status } from "../../../google/rpc/status_pb";
 import { file_google_rpc_status } from "../../../google/rpc/status_pb";
 import type { Face } from "../../face/v1/face_pb";
 import { file_twin_face_v1_face } from "../../face/v1/face_pb";
-import type { Match, MatchMode, Similarity } from "../../vectorstore/v1/vectorstore_pb";
+import type { Match, MatchMode, PhotoSource, Similarity } from "../../vectorstore/v1/vectorstore_pb";
 import { file_twin_vectorstore_v1_vectorstore } from "../../vectorstore/v1/vectorstore_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file twin/gateway/v1/gateway.proto.
  */
 export const file_twin_gateway_v1_gateway: GenFile = /*@__PURE__*/
-  fileDesc("Ch10d2luL2dhdGV3YXkvdjEvZ2F0ZXdheS5wcm90bxIPdHdpbi5nYXRld2F5LnYxIlcKDENvbnNlbnRHcmFudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIvCgx0aW1lX3RvX2xpdmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iNgoKU2F2ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKiAgoNU2VhcmNoUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhcKCmZhY2VfaW5kZXgYAyABKAVIAIgBARIRCglhbGxfZmFjZXMYBCABKAgSDQoFbGltaXQYBSABKAUSLAoEbW9kZRgGIAEoDjIeLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2hNb2RlEhsKDm1pbl9zaW1pbGFyaXR5GAcgASgCSAGIAQESLgoHY29uc2VudBgIIAEoCzIdLnR3aW4uZ2F0ZXdheS52MS5Db25zZW50R3JhbnQSGQoRb3JpZ2luYWxfZmlsZW5hbWUYCSABKAlCDQoLX2ZhY2VfaW5kZXhCEQoPX21pbl9zaW1pbGFyaXR5Im0KBFR3aW4SKQoFbWF0Y2gYASABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEhEKCWltYWdlX3VybBgCIAEoCRIVCg10aHVtYm5haWxfdXJsGAMgASgJEhAKCGZhY2VfdXJsGAQgASgJIm8KCkZhY2VSZXN1bHQSEgoKZmFjZV9pbmRleBgBIAEoBRIkCgV0d2lucxgCIAMoCzIVLnR3aW4uZ2F0ZXdheS52MS5Ud2luEicKCHlvdXJzZWxmGAMgAygLMhUudHdpbi5nYXRld2F5LnYxLlR3aW4i5gEKDlNlYXJjaFJlc3BvbnNlEiEKBWZhY2VzGAEgAygLMhIudHdpbi5mYWNlLnYxLkZhY2USLAoHcmVzdWx0cxgCIAMoCzIbLnR3aW4uZ2F0ZXdheS52MS5GYWNlUmVzdWx0EjAKC3NhdmVkX3Bob3RvGAMgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SJgoKc2F2ZV9lcnJvchgEIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhMKC2ltYWdlX3dpZHRoGAUgASgFEhQKDGltYWdlX2hlaWdodBgGIAEoBSIjChJEZXRlY3RGYWNlc1JlcXVlc3QSDQoFaW1hZ2UYASABKAwiYwoTRGV0ZWN0RmFjZXNSZXNwb25zZRIhCgVmYWNlcxgBIAMoCzISLnR3aW4uZmFjZS52MS5GYWNlEhMKC2ltYWdlX3dpZHRoGAIgASgFEhQKDGltYWdlX2hlaWdodBgDIAEoBSKlAQoOQ29tcGFyZVJlcXVlc3QSEwoLZmlyc3RfaW1hZ2UYASABKAwSHQoQZmlyc3RfZmFjZV9pbmRleBgCIAEoBUgAiAEBEhQKDHNlY29uZF9pbWFnZRgDIAEoDBIeChFzZWNvbmRfZmFjZV9pbmRleBgEIAEoBUgBiAEBQhMKEV9maXJzdF9mYWNlX2luZGV4QhQKEl9zZWNvbmRfZmFjZV9pbmRleCKsAQoPQ29tcGFyZVJlc3BvbnNlEjMKCnNpbWlsYXJpdHkYASABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSEwoLc2FtZV9wZXJzb24YAiABKAgSJgoKZmlyc3RfZmFjZRgDIAEoCzISLnR3aW4uZmFjZS52MS5GYWNlEicKC3NlY29uZF9mYWNlGAQgASgLMhIudHdpbi5mYWNlLnYxLkZhY2Ui9QIKD0FkZFBob3RvUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAMgASgJEg4KBnBlcnNvbhgEIAEoCRISCgpjb2xsZWN0aW9uGAUgASgJEi4KB2NvbnNlbnQYBiABKAsyHS50d2luLmdhdGV3YXkudjEuQ29uc2VudEdyYW50EhAKCHBob3RvX2lkGAcgASgJEhEKCWFsbF9mYWNlcxgIIAEoCBIXCgpmYWNlX2luZGV4GAkgASgFSACIAQESPgoHcGVyc29ucxgKIAMoCzItLnR3aW4uZ2F0ZXdheS52MS5BZGRQaG90b1JlcXVlc3QuUGVyc29uc0VudHJ5EhYKDmRlbGV0aW9uX3Rva2VuGAsgASgJGi4KDFBlcnNvbnNFbnRyeRILCgNrZXkYASABKAUSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19mYWNlX2luZGV4IoABChBBZGRQaG90b1Jlc3BvbnNlEjAKC3NhdmVkX3Bob3RvGAEgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SIQoFZmFjZXMYAiADKAsyEi50d2luLmZhY2UudjEuRmFjZRIXCg9hbHJlYWR5X3ByZXNlbnQYAyABKAgiPgoSRGVsZXRlUGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhYKDmRlbGV0aW9uX3Rva2VuGAIgASgJIkMKE0RlbGV0ZVBob3RvUmVzcG9uc2USEgoKZmFjZV9jb3VudBgBIAEoBRIYChBvcmlnaW5hbF9yZW1vdmVkGAIgASgIIiMKD0dldFBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCSI2ChBHZXRQaG90b1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJIiIKD0dldFN0YXRzUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJImcKEEdldFN0YXRzUmVzcG9uc2USEwoLcGhvdG9fY291bnQYASABKAMSEgoKZmFjZV9jb3VudBgCIAEoAxISCgptb2RlbF9wYWNrGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJImwKE0ltcG9ydFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIOCgZmb2xkZXIYAiABKAkSEgoKY29sbGVjdGlvbhgDIAEoCRIRCglhbGxfZmFjZXMYBCABKAgSDQoFc3RvcmUYBSABKAkisAEKFEltcG9ydFBob3Rvc1Jlc3BvbnNlEhIKCnNlZW5fY291bnQYASABKAMSEwoLYWRkZWRfY291bnQYAiABKAMSFwoPdW5jaGFuZ2VkX2NvdW50GAMgASgDEhQKDGZhaWxlZF9jb3VudBgEIAEoAxIwCghmYWlsdXJlcxgFIAMoCzIeLnR3aW4uZ2F0ZXdheS52MS5JbXBvcnRGYWlsdXJlEg4KBmxpc3RlZBgGIAEoCCJACg1JbXBvcnRGYWlsdXJlEgwKBG5hbWUYASABKAkSIQoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1czKuBQoLVHdpblNlcnZpY2USSQoGU2VhcmNoEh4udHdpbi5nYXRld2F5LnYxLlNlYXJjaFJlcXVlc3QaHy50d2luLmdhdGV3YXkudjEuU2VhcmNoUmVzcG9uc2USWAoLRGV0ZWN0RmFjZXMSIy50d2luLmdhdGV3YXkudjEuRGV0ZWN0RmFjZXNSZXF1ZXN0GiQudHdpbi5nYXRld2F5LnYxLkRldGVjdEZhY2VzUmVzcG9uc2USTAoHQ29tcGFyZRIfLnR3aW4uZ2F0ZXdheS52MS5Db21wYXJlUmVxdWVzdBogLnR3aW4uZ2F0ZXdheS52MS5Db21wYXJlUmVzcG9uc2USTwoIQWRkUGhvdG8SIC50d2luLmdhdGV3YXkudjEuQWRkUGhvdG9SZXF1ZXN0GiEudHdpbi5nYXRld2F5LnYxLkFkZFBob3RvUmVzcG9uc2USWAoLRGVsZXRlUGhvdG8SIy50d2luLmdhdGV3YXkudjEuRGVsZXRlUGhvdG9SZXF1ZXN0GiQudHdpbi5nYXRld2F5LnYxLkRlbGV0ZVBob3RvUmVzcG9uc2USUQoIR2V0UGhvdG8SIC50d2luLmdhdGV3YXkudjEuR2V0UGhvdG9SZXF1ZXN0GiEudHdpbi5nYXRld2F5LnYxLkdldFBob3RvUmVzcG9uc2UwARJPCghHZXRTdGF0cxIgLnR3aW4uZ2F0ZXdheS52MS5HZXRTdGF0c1JlcXVlc3QaIS50d2luLmdhdGV3YXkudjEuR2V0U3RhdHNSZXNwb25zZRJdCgxJbXBvcnRQaG90b3MSJC50d2luLmdhdGV3YXkudjEuSW1wb3J0UGhvdG9zUmVxdWVzdBolLnR3aW4uZ2F0ZXdheS52MS5JbXBvcnRQaG90b3NSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_duration, file_google_rpc_status, file_twin_face_v1_face, file_twin_vectorstore_v1_vectorstore]);
+  fileDesc("Ch10d2luL2dhdGV3YXkvdjEvZ2F0ZXdheS5wcm90bxIPdHdpbi5nYXRld2F5LnYxIlcKDENvbnNlbnRHcmFudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIvCgx0aW1lX3RvX2xpdmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iNgoKU2F2ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKiAgoNU2VhcmNoUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhcKCmZhY2VfaW5kZXgYAyABKAVIAIgBARIRCglhbGxfZmFjZXMYBCABKAgSDQoFbGltaXQYBSABKAUSLAoEbW9kZRgGIAEoDjIeLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2hNb2RlEhsKDm1pbl9zaW1pbGFyaXR5GAcgASgCSAGIAQESLgoHY29uc2VudBgIIAEoCzIdLnR3aW4uZ2F0ZXdheS52MS5Db25zZW50R3JhbnQSGQoRb3JpZ2luYWxfZmlsZW5hbWUYCSABKAlCDQoLX2ZhY2VfaW5kZXhCEQoPX21pbl9zaW1pbGFyaXR5Im0KBFR3aW4SKQoFbWF0Y2gYASABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEhEKCWltYWdlX3VybBgCIAEoCRIVCg10aHVtYm5haWxfdXJsGAMgASgJEhAKCGZhY2VfdXJsGAQgASgJIm8KCkZhY2VSZXN1bHQSEgoKZmFjZV9pbmRleBgBIAEoBRIkCgV0d2lucxgCIAMoCzIVLnR3aW4uZ2F0ZXdheS52MS5Ud2luEicKCHlvdXJzZWxmGAMgAygLMhUudHdpbi5nYXRld2F5LnYxLlR3aW4i5gEKDlNlYXJjaFJlc3BvbnNlEiEKBWZhY2VzGAEgAygLMhIudHdpbi5mYWNlLnYxLkZhY2USLAoHcmVzdWx0cxgCIAMoCzIbLnR3aW4uZ2F0ZXdheS52MS5GYWNlUmVzdWx0EjAKC3NhdmVkX3Bob3RvGAMgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SJgoKc2F2ZV9lcnJvchgEIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhMKC2ltYWdlX3dpZHRoGAUgASgFEhQKDGltYWdlX2hlaWdodBgGIAEoBSIjChJEZXRlY3RGYWNlc1JlcXVlc3QSDQoFaW1hZ2UYASABKAwiYwoTRGV0ZWN0RmFjZXNSZXNwb25zZRIhCgVmYWNlcxgBIAMoCzISLnR3aW4uZmFjZS52MS5GYWNlEhMKC2ltYWdlX3dpZHRoGAIgASgFEhQKDGltYWdlX2hlaWdodBgDIAEoBSKlAQoOQ29tcGFyZVJlcXVlc3QSEwoLZmlyc3RfaW1hZ2UYASABKAwSHQoQZmlyc3RfZmFjZV9pbmRleBgCIAEoBUgAiAEBEhQKDHNlY29uZF9pbWFnZRgDIAEoDBIeChFzZWNvbmRfZmFjZV9pbmRleBgEIAEoBUgBiAEBQhMKEV9maXJzdF9mYWNlX2luZGV4QhQKEl9zZWNvbmRfZmFjZV9pbmRleCKsAQoPQ29tcGFyZVJlc3BvbnNlEjMKCnNpbWlsYXJpdHkYASABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSEwoLc2FtZV9wZXJzb24YAiABKAgSJgoKZmlyc3RfZmFjZRgDIAEoCzISLnR3aW4uZmFjZS52MS5GYWNlEicKC3NlY29uZF9mYWNlGAQgASgLMhIudHdpbi5mYWNlLnYxLkZhY2Ui9QIKD0FkZFBob3RvUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAMgASgJEg4KBnBlcnNvbhgEIAEoCRISCgpjb2xsZWN0aW9uGAUgASgJEi4KB2NvbnNlbnQYBiABKAsyHS50d2luLmdhdGV3YXkudjEuQ29uc2VudEdyYW50EhAKCHBob3RvX2lkGAcgASgJEhEKCWFsbF9mYWNlcxgIIAEoCBIXCgpmYWNlX2luZGV4GAkgASgFSACIAQESPgoHcGVyc29ucxgKIAMoCzItLnR3aW4uZ2F0ZXdheS52MS5BZGRQaG90b1JlcXVlc3QuUGVyc29uc0VudHJ5EhYKDmRlbGV0aW9uX3Rva2VuGAsgASgJGi4KDFBlcnNvbnNFbnRyeRILCgNrZXkYASABKAUSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19mYWNlX2luZGV4IoABChBBZGRQaG90b1Jlc3BvbnNlEjAKC3NhdmVkX3Bob3RvGAEgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SIQoFZmFjZXMYAiADKAsyEi50d2luLmZhY2UudjEuRmFjZRIXCg9hbHJlYWR5X3ByZXNlbnQYAyABKAgiPgoSRGVsZXRlUGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhYKDmRlbGV0aW9uX3Rva2VuGAIgASgJIkMKE0RlbGV0ZVBob3RvUmVzcG9uc2USEgoKZmFjZV9jb3VudBgBIAEoBRIYChBvcmlnaW5hbF9yZW1vdmVkGAIgASgIIiMKD0dldFBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCSI2ChBHZXRQaG90b1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJIiIKD0dldFN0YXRzUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJImcKEEdldFN0YXRzUmVzcG9uc2USEwoLcGhvdG9fY291bnQYASABKAMSEgoKZmFjZV9jb3VudBgCIAEoAxISCgptb2RlbF9wYWNrGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJImwKE0ltcG9ydFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIOCgZmb2xkZXIYAiABKAkSEgoKY29sbGVjdGlvbhgDIAEoCRIRCglhbGxfZmFjZXMYBCABKAgSDQoFc3RvcmUYBSABKAkisAEKFEltcG9ydFBob3Rvc1Jlc3BvbnNlEhIKCnNlZW5fY291bnQYASABKAMSEwoLYWRkZWRfY291bnQYAiABKAMSFwoPdW5jaGFuZ2VkX2NvdW50GAMgASgDEhQKDGZhaWxlZF9jb3VudBgEIAEoAxIwCghmYWlsdXJlcxgFIAMoCzIeLnR3aW4uZ2F0ZXdheS52MS5JbXBvcnRGYWlsdXJlEg4KBmxpc3RlZBgGIAEoCCJACg1JbXBvcnRGYWlsdXJlEgwKBG5hbWUYASABKAkSIQoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyI9ChZSZWNvbmNpbGVQaG90b3NSZXF1ZXN0Eg0KBWFwcGx5GAEgASgIEhQKDG1heF9yZW1vdmFscxgCIAEoBSLGAQoXUmVjb25jaWxlUGhvdG9zUmVzcG9uc2USFgoOb3JpZ2luYWxfY291bnQYASABKAMSEwoLcGhvdG9fY291bnQYAiABKAMSHwoXb3JwaGFuZWRfb3JpZ2luYWxfY291bnQYAyABKAMSHAoUb3JwaGFuZWRfcGhvdG9fY291bnQYBCABKAMSFQoNcmVtb3ZlZF9jb3VudBgFIAEoAxIoCgdvcnBoYW5zGAYgAygLMhcudHdpbi5nYXRld2F5LnYxLk9ycGhhbiKIAQoGT3JwaGFuEikKBGtpbmQYASABKA4yGy50d2luLmdhdGV3YXkudjEuT3JwaGFuS2luZBIQCghwaG90b19pZBgCIAEoCRIwCgZzb3VyY2UYAyABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEg8KB3JlbW92ZWQYBCABKAgqWgoKT3JwaGFuS2luZBIbChdPUlBIQU5fS0lORF9VTlNQRUNJRklFRBAAEhgKFE9SUEhBTl9LSU5EX09SSUdJTkFMEAESFQoRT1JQSEFOX0tJTkRfUEhPVE8QAjKWBgoLVHdpblNlcnZpY2USSQoGU2VhcmNoEh4udHdpbi5nYXRld2F5LnYxLlNlYXJjaFJlcXVlc3QaHy50d2luLmdhdGV3YXkudjEuU2VhcmNoUmVzcG9uc2USWAoLRGV0ZWN0RmFjZXMSIy50d2luLmdhdGV3YXkudjEuRGV0ZWN0RmFjZXNSZXF1ZXN0GiQudHdpbi5nYXRld2F5LnYxLkRldGVjdEZhY2VzUmVzcG9uc2USTAoHQ29tcGFyZRIfLnR3aW4uZ2F0ZXdheS52MS5Db21wYXJlUmVxdWVzdBogLnR3aW4uZ2F0ZXdheS52MS5Db21wYXJlUmVzcG9uc2USTwoIQWRkUGhvdG8SIC50d2luLmdhdGV3YXkudjEuQWRkUGhvdG9SZXF1ZXN0GiEudHdpbi5nYXRld2F5LnYxLkFkZFBob3RvUmVzcG9uc2USWAoLRGVsZXRlUGhvdG8SIy50d2luLmdhdGV3YXkudjEuRGVsZXRlUGhvdG9SZXF1ZXN0GiQudHdpbi5nYXRld2F5LnYxLkRlbGV0ZVBob3RvUmVzcG9uc2USUQoIR2V0UGhvdG8SIC50d2luLmdhdGV3YXkudjEuR2V0UGhvdG9SZXF1ZXN0GiEudHdpbi5nYXRld2F5LnYxLkdldFBob3RvUmVzcG9uc2UwARJPCghHZXRTdGF0cxIgLnR3aW4uZ2F0ZXdheS52MS5HZXRTdGF0c1JlcXVlc3QaIS50d2luLmdhdGV3YXkudjEuR2V0U3RhdHNSZXNwb25zZRJdCgxJbXBvcnRQaG90b3MSJC50d2luLmdhdGV3YXkudjEuSW1wb3J0UGhvdG9zUmVxdWVzdBolLnR3aW4uZ2F0ZXdheS52MS5JbXBvcnRQaG90b3NSZXNwb25zZTABEmYKD1JlY29uY2lsZVBob3RvcxInLnR3aW4uZ2F0ZXdheS52MS5SZWNvbmNpbGVQaG90b3NSZXF1ZXN0GigudHdpbi5nYXRld2F5LnYxLlJlY29uY2lsZVBob3Rvc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_rpc_status, file_twin_face_v1_face, file_twin_vectorstore_v1_vectorstore]);
 
 /**
  * ConsentGrant is what the user agreed to on the page.
@@ -770,6 +770,150 @@ export const ImportFailureSchema: GenMessage<ImportFailure> = /*@__PURE__*/
   messageDesc(file_twin_gateway_v1_gateway, 20);
 
 /**
+ * ReconcilePhotosRequest says whether to remove what is found.
+ *
+ * @generated from message twin.gateway.v1.ReconcilePhotosRequest
+ */
+export type ReconcilePhotosRequest = Message<"twin.gateway.v1.ReconcilePhotosRequest"> & {
+  /**
+   * @generated from field: bool apply = 1;
+   */
+  apply: boolean;
+
+  /**
+   * How many orphans are removed at most, 1 to 1,000; 20 when 0.
+   *
+   * @generated from field: int32 max_removals = 2;
+   */
+  maxRemovals: number;
+};
+
+/**
+ * Describes the message twin.gateway.v1.ReconcilePhotosRequest.
+ * Use `create(ReconcilePhotosRequestSchema)` to create a new message.
+ */
+export const ReconcilePhotosRequestSchema: GenMessage<ReconcilePhotosRequest> = /*@__PURE__*/
+  messageDesc(file_twin_gateway_v1_gateway, 21);
+
+/**
+ * ReconcilePhotosResponse says how far it is, at least once a second.
+ *
+ * @generated from message twin.gateway.v1.ReconcilePhotosResponse
+ */
+export type ReconcilePhotosResponse = Message<"twin.gateway.v1.ReconcilePhotosResponse"> & {
+  /**
+   * Looked at so far.
+   *
+   * @generated from field: int64 original_count = 1;
+   */
+  originalCount: bigint;
+
+  /**
+   * @generated from field: int64 photo_count = 2;
+   */
+  photoCount: bigint;
+
+  /**
+   * Found so far.
+   *
+   * @generated from field: int64 orphaned_original_count = 3;
+   */
+  orphanedOriginalCount: bigint;
+
+  /**
+   * @generated from field: int64 orphaned_photo_count = 4;
+   */
+  orphanedPhotoCount: bigint;
+
+  /**
+   * @generated from field: int64 removed_count = 5;
+   */
+  removedCount: bigint;
+
+  /**
+   * The orphans that were found since the last message, of the first 1,000; and again those that were removed.
+   *
+   * @generated from field: repeated twin.gateway.v1.Orphan orphans = 6;
+   */
+  orphans: Orphan[];
+};
+
+/**
+ * Describes the message twin.gateway.v1.ReconcilePhotosResponse.
+ * Use `create(ReconcilePhotosResponseSchema)` to create a new message.
+ */
+export const ReconcilePhotosResponseSchema: GenMessage<ReconcilePhotosResponse> = /*@__PURE__*/
+  messageDesc(file_twin_gateway_v1_gateway, 22);
+
+/**
+ * Orphan is one side without the other.
+ *
+ * @generated from message twin.gateway.v1.Orphan
+ */
+export type Orphan = Message<"twin.gateway.v1.Orphan"> & {
+  /**
+   * @generated from field: twin.gateway.v1.OrphanKind kind = 1;
+   */
+  kind: OrphanKind;
+
+  /**
+   * @generated from field: string photo_id = 2;
+   */
+  photoId: string;
+
+  /**
+   * @generated from field: twin.vectorstore.v1.PhotoSource source = 3;
+   */
+  source?: PhotoSource | undefined;
+
+  /**
+   * @generated from field: bool removed = 4;
+   */
+  removed: boolean;
+};
+
+/**
+ * Describes the message twin.gateway.v1.Orphan.
+ * Use `create(OrphanSchema)` to create a new message.
+ */
+export const OrphanSchema: GenMessage<Orphan> = /*@__PURE__*/
+  messageDesc(file_twin_gateway_v1_gateway, 23);
+
+/**
+ * OrphanKind says which side is missing.
+ *
+ * @generated from enum twin.gateway.v1.OrphanKind
+ */
+export enum OrphanKind {
+  /**
+   * Not used.
+   *
+   * @generated from enum value: ORPHAN_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * An original that was kept here, and no photo names it.
+   *
+   * @generated from enum value: ORPHAN_KIND_ORIGINAL = 1;
+   */
+  ORIGINAL = 1,
+
+  /**
+   * A photo whose original is gone from the store.
+   *
+   * @generated from enum value: ORPHAN_KIND_PHOTO = 2;
+   */
+  PHOTO = 2,
+}
+
+/**
+ * Describes the enum twin.gateway.v1.OrphanKind.
+ */
+export const OrphanKindSchema: GenEnum<OrphanKind> = /*@__PURE__*/
+  enumDesc(file_twin_gateway_v1_gateway, 0);
+
+/**
  * TwinService is the public API, over gRPC and grpc-web; browsers can call every method.
  *
  * @generated from service twin.gateway.v1.TwinService
@@ -855,6 +999,18 @@ export const TwinService: GenService<{
     methodKind: "server_streaming";
     input: typeof ImportPhotosRequestSchema;
     output: typeof ImportPhotosResponseSchema;
+  },
+  /**
+   * ReconcilePhotos looks for originals that no photo names and for photos whose original is gone, and removes them when
+   * asked to; what is younger than 24 hours is left alone. On any doubt, such as a listing that lacks something, it removes
+   * nothing and fails. Needs the admin role.
+   *
+   * @generated from rpc twin.gateway.v1.TwinService.ReconcilePhotos
+   */
+  reconcilePhotos: {
+    methodKind: "server_streaming";
+    input: typeof ReconcilePhotosRequestSchema;
+    output: typeof ReconcilePhotosResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_twin_gateway_v1_gateway, 0);

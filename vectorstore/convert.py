@@ -9,6 +9,8 @@ from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.interceptor import status_of
+from runtime.vectors import encode_vector
+from vectorstore.exporting import HeldPhoto
 from vectorstore.index.base import IndexFacts
 from vectorstore.orders import FoundMatch, FoundResult
 from vectorstore.records import (
@@ -56,6 +58,18 @@ def photo_to_wire(photo: PhotoRecord) -> pb.Photo:
             duration = Duration()
             duration.FromTimedelta(photo.consent.time_to_live)
             message.consent.time_to_live.CopyFrom(duration)
+    return message
+
+
+def held_to_wire(held: HeldPhoto) -> pb.ExportPhotoResponse:
+    """Returns all that is held about a photo, embeddings included; but not its deletion token's hash."""
+    message = pb.ExportPhotoResponse(photo=photo_to_wire(held.photo), gallery=held.gallery)
+    if held.expire_time is not None:
+        message.expire_time.CopyFrom(time_to_wire(held.expire_time))
+    for stored, face in zip(message.photo.faces, held.photo.faces, strict=True):
+        if face.embedding is not None:
+            stored.face.embedding.float32_le = encode_vector(face.embedding)
+            stored.face.embedding.model_id = held.model_id
     return message
 
 

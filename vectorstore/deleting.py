@@ -7,8 +7,6 @@ photo. Deletions that are asked for at once are committed together.
 """
 
 import asyncio
-import hashlib
-import hmac
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,6 +19,7 @@ from runtime.logs import get_logger
 from vectorstore import change_log
 from vectorstore.database import Database
 from vectorstore.delete_rows import Doomed, delete_rows
+from vectorstore.deletion_token import opens
 from vectorstore.follower import Follower
 from vectorstore.metrics import PHOTOS_DELETED
 from vectorstore.records import DeletionRecord
@@ -32,8 +31,6 @@ MAX_WAITING_PHOTOS: Final = 4096
 _EXPIRY_BATCH: Final = 1000
 # Batches that are committed and wait for the index; with more, the next commit waits.
 _MAX_UNAPPLIED_BATCHES: Final = 2
-# Compared with when there is nothing to compare with, so that an unknown photo takes as long as a wrong token.
-_NO_HASH: Final = bytes(32)
 # Of each photo, the last deletions that may be asked for again.
 _EARLIER_SQL: Final = """
     SELECT earlier.* FROM unnest($1::uuid[]) AS asked (photo_id) CROSS JOIN LATERAL (
@@ -142,8 +139,8 @@ class PhotoDeleter:
             doomed: dict[uuid.UUID, Doomed] = {}
             answers: list[DeletionRecord | None] = []
             for asked in batch:
-                may_delete = _opens(asked.token, photos.get(asked.photo_id))
-                answered_before = [row for row in earlier[asked.photo_id] if _opens(asked.token, row)]
+                may_delete = opens(asked.token, photos.get(asked.photo_id))
+                answered_before = [row for row in earlier[asked.photo_id] if opens(asked.token, row)]
                 if asked.photo_id in photos and may_delete:
                     doomed.setdefault(asked.photo_id, Doomed(asked.photo_id, asked.request_id))
                     answers.append(None)
@@ -161,7 +158,7 @@ class PhotoDeleter:
         PHOTOS_DELETED.labels("asked").inc(len(deletions))
         outcomes: list[Outcome] = []
         for asked, answer in zip(batch, answers, strict=True):
-            opened = asked.photo_id in deletions and _opens(asked.token, photos[asked.photo_id])
+            opened = asked.photo_id in deletions and opens(asked.token, photos[asked.photo_id])
             outcomes.append(answer or (deletions[asked.photo_id] if opened else NotFound("photo")))
         return outcomes
 
@@ -207,15 +204,6 @@ class PhotoDeleter:
             except TwinError as error:
                 _log.warning("expired photos could not be deleted; trying again", reason=error.reason)
             await asyncio.sleep(interval_s)
-
-
-def _opens(token: str | None, row: Mapping[str, Any] | None) -> bool:
-    """Tells whether the token is the row's, in the same time whatever the row."""
-    if token is None:
-        return True
-    stored = row["deletion_token_sha256"] if row is not None else b""
-    given = hashlib.sha256(token.encode()).digest()
-    return hmac.compare_digest(given, stored or _NO_HASH) and bool(stored)
 
 
 def _resolve(batch: Sequence[_Asked], outcomes: Sequence[Outcome]) -> None:

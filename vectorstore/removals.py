@@ -36,6 +36,8 @@ class Removals:
         deletion_id: which of the photo's deletions; every one so far when 0.
         """
         async with self._database.writing() as connection:
+            # For the audit's entry, and before any row is locked.
+            await change_log.take_turn(connection)
             chosen = "photo_id = $1 AND ($2 = 0 OR deletion_id = $2)"
             if not await connection.fetchval(
                 f"SELECT count(*) FROM deletions WHERE {chosen}",  # noqa: S608

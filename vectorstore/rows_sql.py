@@ -55,6 +55,8 @@ SHOWN_FACES_SQL: Final = """
     SELECT face_id, photo_id, face_index, box, landmarks, detection_score, quality, quality_issues, is_primary, person
     FROM faces WHERE photo_id = ANY($1::uuid[]) ORDER BY face_id
 """
+# Everything of one photo's faces.
+HELD_FACES_SQL: Final = "SELECT * FROM faces WHERE photo_id = $1 ORDER BY face_id"
 # What an index needs of a face.
 INDEXED_FACE_SQL: Final = """
     SELECT f.face_id, f.photo_id, f.gallery_id, f.box, f.embedding, p.collection, p.source_store, p.source_key,
@@ -94,7 +96,7 @@ def photo_row(photo: PhotoRecord, gallery_id: int, revision: int, create_time: d
 
 
 def photo_from_row(row: Row, face_rows: Sequence[Row]) -> PhotoRecord:
-    """Returns a photo with its faces, without embeddings."""
+    """Returns a photo with its faces, and their embeddings where the rows have them."""
     consent = None
     if row["has_consent"]:
         consent = Consent(row["policy_version"], row["consent_grant_time"], row["consent_time_to_live"])
@@ -129,6 +131,7 @@ def _face_from_row(row: Row) -> FaceRecord:
         quality=quality,
         primary=row["is_primary"],
         person=row["person"],
+        embedding=row.get("embedding"),
     )
 
 

@@ -73,6 +73,7 @@ class VectorStore:
         )
         self._is_loaded = False
         self._servicer = VectorStoreServicer(
+            database=self._database,
             projection=projection,
             follower=self._follower,
             searcher=self._searcher,

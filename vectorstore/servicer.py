@@ -13,10 +13,14 @@ from twin.vectorstore.v1 import vectorstore_pb2_grpc as pb_grpc
 from runtime.channels import time_left_s
 from runtime.errors import InvalidField
 from runtime.names import check_gallery_name, parse_photo_id
-from vectorstore import convert, requests
+from vectorstore import convert, convert_audit, requests
 from vectorstore.add_stream import AddStream
 from vectorstore.adding import PhotoAdder
+from vectorstore.audit import AuditAction, AuditLog
+from vectorstore.audit_check import check_audit
+from vectorstore.database import Database
 from vectorstore.deleting import PhotoDeleter
+from vectorstore.exporting import PhotoExporter
 from vectorstore.follower import Follower
 from vectorstore.galleries import Galleries
 from vectorstore.paging import check_page_size, make_page_token, read_page_number, read_page_token
@@ -39,6 +43,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
     def __init__(
         self,
         *,
+        database: Database,
         projection: Projection,
         follower: Follower,
         searcher: Searcher,
@@ -48,6 +53,9 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         galleries: Galleries,
         snapshots: Snapshots,
     ) -> None:
+        self._database = database
+        self._audit = AuditLog(database)
+        self._exporter = PhotoExporter(database)
         self._projection = projection
         self._follower = follower
         self._searcher = searcher
@@ -122,6 +130,11 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         photo = await self._galleries.get_photo(parse_photo_id(request.photo_id))
         return pb.GetPhotoResponse(photo=convert.photo_to_wire(photo))
 
+    async def ExportPhoto(self, request: pb.ExportPhotoRequest, context: Context) -> pb.ExportPhotoResponse:  # noqa: N802
+        """See the contract."""
+        held = await self._exporter.export(parse_photo_id(request.photo_id), request.deletion_token or None)
+        return convert.held_to_wire(held)
+
     async def ListPhotos(self, request: pb.ListPhotosRequest, context: Context) -> pb.ListPhotosResponse:  # noqa: N802
         """See the contract."""
         size = check_page_size(request.page_size)
@@ -178,5 +191,32 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
 
     async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Context) -> pb.CreateSnapshotResponse:  # noqa: N802
         """See the contract."""
+        await self._audit.record(AuditAction.CREATE_SNAPSHOT)
         written = await self._snapshots.create()
         return pb.CreateSnapshotResponse(revision=written.revision, size_bytes=written.size_bytes)
+
+    async def ListAudit(self, request: pb.ListAuditRequest, context: Context) -> pb.ListAuditResponse:  # noqa: N802
+        """See the contract."""
+        size = check_page_size(request.page_size)
+        place = read_page_number(request.page_token, "audit")
+        entries = await self._audit.newest(place or None, size + 1)
+        token = make_page_token("audit", str(entries[size - 1].audit_id)) if len(entries) > size else ""
+        return pb.ListAuditResponse(
+            entries=[convert_audit.entry_to_wire(entry) for entry in entries[:size]], next_page_token=token
+        )
+
+    async def VerifyAudit(  # noqa: N802
+        self, request: pb.VerifyAuditRequest, context: Context
+    ) -> AsyncIterator[pb.VerifyAuditResponse]:
+        """See the contract."""
+        known = convert_audit.known_head_from_wire(request)
+        async with contextlib.aclosing(check_audit(self._database, known)) as states:
+            async for state in states:
+                yield convert_audit.state_to_wire(state)
+
+    async def RecordAudit(self, request: pb.RecordAuditRequest, context: Context) -> pb.RecordAuditResponse:  # noqa: N802
+        """See the contract."""
+        action = convert_audit.action_from_wire(request)
+        gallery = check_gallery_name(request.gallery) if request.gallery else ""
+        await self._audit.record(action, gallery, request.photo_count or None)
+        return pb.RecordAuditResponse()

@@ -147,7 +147,7 @@ async def test_an_idle_transaction_of_somebody_else_holds_up_no_replica(group: G
     connection: Any = await asyncpg.connect(group.url)
     try:
         await connection.execute("BEGIN")
-        await connection.execute("INSERT INTO audit_log (action) VALUES ('idle')")
+        await connection.execute("INSERT INTO deletions DEFAULT VALUES")
         async with connected_to(group.processes) as stores:
             for number, key in enumerate(keys_of(9, 11)):
                 (added,) = await add(stores[number % 3].stub, photo_of(key))

@@ -104,6 +104,7 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         self.galleries: dict[str, str] = {}
         self.removals: dict[str, vs.Removal] = {}
         self.deleted: dict[str, tuple[bytes, vs.DeletePhotoResponse]] = {}
+        self.recorded: list[vs.RecordAuditRequest] = []
         self.next_face_id = 1
         self.last_deletion_id = 0
 
@@ -156,6 +157,21 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         for face in photo.faces:
             face.face.ClearField("embedding")
         return vs.GetPhotoResponse(photo=photo)
+
+    async def ExportPhoto(self, request: vs.ExportPhotoRequest, context: Context) -> vs.ExportPhotoResponse:
+        await self.script.enter("ExportPhoto", context)
+        gallery, photo = self.photos.get(request.photo_id, ("", vs.Photo()))
+        given = hashlib.sha256(request.deletion_token.encode()).digest()
+        if not gallery or (request.deletion_token and given != photo.deletion_token_sha256):
+            raise NotFound("photo")
+        answer = vs.ExportPhotoResponse(photo=photo, gallery=gallery)
+        answer.photo.ClearField("deletion_token_sha256")
+        return answer
+
+    async def RecordAudit(self, request: vs.RecordAuditRequest, context: Context) -> vs.RecordAuditResponse:
+        await self.script.enter("RecordAudit", context)
+        self.recorded.append(request)
+        return vs.RecordAuditResponse()
 
     async def DeletePhoto(self, request: vs.DeletePhotoRequest, context: Context) -> vs.DeletePhotoResponse:
         await self.script.enter("DeletePhoto", context)
@@ -241,6 +257,16 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
 
     async def CreateSnapshot(self, request: vs.CreateSnapshotRequest, context: Context) -> vs.CreateSnapshotResponse:
         raise NotForTheGateway
+
+    async def ListAudit(self, request: vs.ListAuditRequest, context: Context) -> vs.ListAuditResponse:
+        raise NotForTheGateway
+
+    async def VerifyAudit(
+        self, request: vs.VerifyAuditRequest, context: Context
+    ) -> AsyncIterator[vs.VerifyAuditResponse]:
+        if context.time_remaining() != 0:
+            raise NotForTheGateway
+        yield vs.VerifyAuditResponse()
 
 
 class FakeEmbedder(em_grpc.EmbedderServiceServicer):

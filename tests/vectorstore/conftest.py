@@ -90,7 +90,9 @@ async def database_url(shared_database_url: str) -> str:
     """A database with our schema and nothing in it: emptied, since making and dropping one costs half a second."""
     connection: asyncpg.Connection[Any] = await asyncpg.connect(shared_database_url)
     try:
-        await connection.execute("TRUNCATE galleries, photos, faces, changes, deletions, audit_log RESTART IDENTITY")
+        await connection.execute(
+            "TRUNCATE galleries, photos, faces, changes, deletions, audit_log, audit_links RESTART IDENTITY"
+        )
         await connection.execute("UPDATE store SET store_id = gen_random_uuid(), pruned_revision = 0")
     finally:
         await connection.close()

@@ -75,6 +75,30 @@ ACCURACY_FAST: Accuracy.ValueType  # 2
 """The index's fastest setting that keeps recall@10 at 0.99 or more."""
 Global___Accuracy: _TypeAlias = Accuracy  # noqa: Y015
 
+class _ExternalAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExternalActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExternalAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXTERNAL_ACTION_UNSPECIFIED: _ExternalAction.ValueType  # 0
+    """Not allowed."""
+    EXTERNAL_ACTION_RECONCILE: _ExternalAction.ValueType  # 1
+    """Originals that no photo names, or photos whose original is gone, are removed."""
+    EXTERNAL_ACTION_IMPORT_PHOTOS: _ExternalAction.ValueType  # 2
+    """A folder's photos are about to be added."""
+
+class ExternalAction(_ExternalAction, metaclass=_ExternalActionEnumTypeWrapper):
+    """ExternalAction is what callers do outside this service."""
+
+EXTERNAL_ACTION_UNSPECIFIED: ExternalAction.ValueType  # 0
+"""Not allowed."""
+EXTERNAL_ACTION_RECONCILE: ExternalAction.ValueType  # 1
+"""Originals that no photo names, or photos whose original is gone, are removed."""
+EXTERNAL_ACTION_IMPORT_PHOTOS: ExternalAction.ValueType  # 2
+"""A folder's photos are about to be added."""
+Global___ExternalAction: _TypeAlias = ExternalAction  # noqa: Y015
+
 @_typing.final
 class PhotoSource(_message.Message):
     """PhotoSource names where a photo's original is kept."""
@@ -900,6 +924,63 @@ class GetPhotoResponse(_message.Message):
 Global___GetPhotoResponse: _TypeAlias = GetPhotoResponse  # noqa: Y015
 
 @_typing.final
+class ExportPhotoRequest(_message.Message):
+    """ExportPhotoRequest names a photo; the token is checked when given, and required of callers who are not admin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHOTO_ID_FIELD_NUMBER: _builtins.int
+    DELETION_TOKEN_FIELD_NUMBER: _builtins.int
+    photo_id: _builtins.str
+    deletion_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        photo_id: _builtins.str = ...,
+        deletion_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deletion_token", b"deletion_token", "photo_id", b"photo_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPhotoRequest: _TypeAlias = ExportPhotoRequest  # noqa: Y015
+
+@_typing.final
+class ExportPhotoResponse(_message.Message):
+    """ExportPhotoResponse is all that is held about a photo, but for the original's own bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHOTO_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    @_builtins.property
+    def photo(self) -> Global___Photo:
+        """With embeddings."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the photo is deleted; unset: kept until the consent is withdrawn."""
+
+    def __init__(
+        self,
+        *,
+        photo: Global___Photo | None = ...,
+        gallery: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "photo", b"photo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "gallery", b"gallery", "photo", b"photo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPhotoResponse: _TypeAlias = ExportPhotoResponse  # noqa: Y015
+
+@_typing.final
 class ListPhotosRequest(_message.Message):
     """ListPhotosRequest pages through a gallery."""
 
@@ -1282,3 +1363,273 @@ class CreateSnapshotResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateSnapshotResponse: _TypeAlias = CreateSnapshotResponse  # noqa: Y015
+
+@_typing.final
+class AuditEntry(_message.Message):
+    """AuditEntry says who did what. Nothing in it is of a face."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIT_ID_FIELD_NUMBER: _builtins.int
+    AUDIT_TIME_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    PHOTO_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PHOTO_COUNT_FIELD_NUMBER: _builtins.int
+    audit_id: _builtins.int
+    action: _builtins.str
+    """"add_photo", "delete_photo", "expire_photo", "export_photo", "confirm_removal", "create_gallery", "delete_gallery",
+    "create_snapshot", "reconcile", "import_photos".
+    """
+    gallery: _builtins.str
+    """Empty where none is meant."""
+    photo_id: _builtins.str
+    """Empty where no single photo is meant."""
+    revision: _builtins.int
+    """The change that it made; 0 where it made none."""
+    request_id: _builtins.str
+    """The id of the call, which the logs have too."""
+    photo_count: _builtins.int
+    """How many photos it was about, where photo_id names none and the number is known."""
+    @_builtins.property
+    def audit_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        audit_id: _builtins.int = ...,
+        audit_time: _timestamp_pb2.Timestamp | None = ...,
+        action: _builtins.str = ...,
+        gallery: _builtins.str = ...,
+        photo_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        photo_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audit_time", b"audit_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "audit_id", b"audit_id", "audit_time", b"audit_time", "gallery", b"gallery", "photo_count", b"photo_count", "photo_id", b"photo_id", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
+
+@_typing.final
+class ListAuditRequest(_message.Message):
+    """ListAuditRequest pages through the audit log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1,000; 100 when 0."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditRequest: _TypeAlias = ListAuditRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditResponse(_message.Message):
+    """ListAuditResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___AuditEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditResponse: _TypeAlias = ListAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditHead(_message.Message):
+    """AuditHead is a link of the chain that the audit log is: what all entries up to it come down to. Kept somewhere else than
+    the database, it shows later whether they were cut off or written anew.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    link_id: _builtins.int
+    """Counted from 1; 0 for a log without entries."""
+    sha256: _builtins.bytes
+    """32 bytes."""
+    def __init__(
+        self,
+        *,
+        link_id: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link_id", b"link_id", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditHead: _TypeAlias = AuditHead  # noqa: Y015
+
+@_typing.final
+class VerifyAuditRequest(_message.Message):
+    """VerifyAuditRequest asks whether the audit log is as it was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWN_HEAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def known_head(self) -> Global___AuditHead:
+        """The head of an earlier answer, which the log must still hold; not compared when unset."""
+
+    def __init__(
+        self,
+        *,
+        known_head: Global___AuditHead | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known_head", b"known_head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_head", b"known_head"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditRequest: _TypeAlias = VerifyAuditRequest  # noqa: Y015
+
+@_typing.final
+class VerifyAuditResponse(_message.Message):
+    """VerifyAuditResponse says how far the check is, or how it ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    LINK_COUNT_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
+    entry_count: _builtins.int
+    """Entries found right so far."""
+    link_count: _builtins.int
+    """Links that there were when the check began."""
+    @_builtins.property
+    def head(self) -> Global___AuditHead:
+        """The last link that was found right."""
+
+    @_builtins.property
+    def fault(self) -> Global___AuditFault:
+        """Set on the last answer when something is wrong; nothing after it was looked at."""
+
+    def __init__(
+        self,
+        *,
+        entry_count: _builtins.int = ...,
+        head: Global___AuditHead | None = ...,
+        link_count: _builtins.int = ...,
+        fault: Global___AuditFault | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_count", b"entry_count", "fault", b"fault", "head", b"head", "link_count", b"link_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditResponse: _TypeAlias = VerifyAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditFault(_message.Message):
+    """AuditFault is the first place where the audit log is not what was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    FIRST_AUDIT_ID_FIELD_NUMBER: _builtins.int
+    LAST_AUDIT_ID_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    link_id: _builtins.int
+    first_audit_id: _builtins.int
+    """The entries that the link stands for, one of which at least is wrong; 0 where no entry is meant."""
+    last_audit_id: _builtins.int
+    description: _builtins.str
+    """For people."""
+    def __init__(
+        self,
+        *,
+        link_id: _builtins.int = ...,
+        first_audit_id: _builtins.int = ...,
+        last_audit_id: _builtins.int = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "first_audit_id", b"first_audit_id", "last_audit_id", b"last_audit_id", "link_id", b"link_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditFault: _TypeAlias = AuditFault  # noqa: Y015
+
+@_typing.final
+class RecordAuditRequest(_message.Message):
+    """RecordAuditRequest is an entry for the audit log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    PHOTO_COUNT_FIELD_NUMBER: _builtins.int
+    action: Global___ExternalAction.ValueType
+    gallery: _builtins.str
+    """None when empty."""
+    photo_count: _builtins.int
+    """How many photos it is about; 0 when that is not known."""
+    def __init__(
+        self,
+        *,
+        action: Global___ExternalAction.ValueType = ...,
+        gallery: _builtins.str = ...,
+        photo_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "gallery", b"gallery", "photo_count", b"photo_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAuditRequest: _TypeAlias = RecordAuditRequest  # noqa: Y015
+
+@_typing.final
+class RecordAuditResponse(_message.Message):
+    """RecordAuditResponse is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAuditResponse: _TypeAlias = RecordAuditResponse  # noqa: Y015

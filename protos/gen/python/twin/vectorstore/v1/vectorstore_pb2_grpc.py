@@ -70,6 +70,11 @@ class VectorStoreServiceStub:
                 request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.GetPhotoRequest.SerializeToString,
                 response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.GetPhotoResponse.FromString,
                 _registered_method=True)
+        self.ExportPhoto = channel.unary_unary(
+                '/twin.vectorstore.v1.VectorStoreService/ExportPhoto',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ExportPhotoRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ExportPhotoResponse.FromString,
+                _registered_method=True)
         self.ListPhotos = channel.unary_unary(
                 '/twin.vectorstore.v1.VectorStoreService/ListPhotos',
                 request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListPhotosRequest.SerializeToString,
@@ -99,6 +104,21 @@ class VectorStoreServiceStub:
                 '/twin.vectorstore.v1.VectorStoreService/CreateSnapshot',
                 request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.CreateSnapshotRequest.SerializeToString,
                 response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.CreateSnapshotResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/twin.vectorstore.v1.VectorStoreService/ListAudit',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.VerifyAudit = channel.unary_stream(
+                '/twin.vectorstore.v1.VectorStoreService/VerifyAudit',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
+        self.RecordAudit = channel.unary_unary(
+                '/twin.vectorstore.v1.VectorStoreService/RecordAudit',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.RecordAuditRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.RecordAuditResponse.FromString,
                 _registered_method=True)
 
 
@@ -158,6 +178,14 @@ class VectorStoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportPhoto(self, request, context):
+        """ExportPhoto returns all that is held about a photo, embeddings included. A wrong deletion token and an unknown photo are
+        answered alike, with NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPhotos(self, request, context):
         """ListPhotos pages through a gallery, oldest first.
         """
@@ -195,6 +223,28 @@ class VectorStoreServiceServicer:
 
     def CreateSnapshot(self, request, context):
         """CreateSnapshot writes the index to disk, so that the next start need not rebuild it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """ListAudit pages through the audit log, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyAudit(self, request, context):
+        """VerifyAudit looks whether every entry of the audit log is as it was written. It says how far it is after every few
+        thousand entries; the last answer has the outcome. A log that is not right is no failure of the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordAudit(self, request, context):
+        """RecordAudit adds an entry for what a caller does outside this service, before it does so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -238,6 +288,11 @@ def add_VectorStoreServiceServicer_to_server(servicer, server):
                     request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.GetPhotoRequest.FromString,
                     response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.GetPhotoResponse.SerializeToString,
             ),
+            'ExportPhoto': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportPhoto,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ExportPhotoRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ExportPhotoResponse.SerializeToString,
+            ),
             'ListPhotos': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPhotos,
                     request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListPhotosRequest.FromString,
@@ -267,6 +322,21 @@ def add_VectorStoreServiceServicer_to_server(servicer, server):
                     servicer.CreateSnapshot,
                     request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.CreateSnapshotRequest.FromString,
                     response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.CreateSnapshotResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListAuditRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'RecordAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordAudit,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.RecordAuditRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.RecordAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -470,6 +540,33 @@ class VectorStoreService:
             _registered_method=True)
 
     @staticmethod
+    def ExportPhoto(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/ExportPhoto',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ExportPhotoRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ExportPhotoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListPhotos(request,
             target,
             options=(),
@@ -621,6 +718,87 @@ class VectorStoreService:
             '/twin.vectorstore.v1.VectorStoreService/CreateSnapshot',
             twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.CreateSnapshotRequest.SerializeToString,
             twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.CreateSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/ListAudit',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListAuditRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/VerifyAudit',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.VerifyAuditRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/RecordAudit',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.RecordAuditRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.RecordAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,10 @@ class VectorStoreServiceStub:
     """ConfirmRemoval records that a deleted photo's original is gone from its store. Confirming again changes nothing."""
     GetPhoto: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.GetPhotoRequest, _vectorstore_pb2.GetPhotoResponse]
     """GetPhoto returns one photo with its faces, without embeddings."""
+    ExportPhoto: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ExportPhotoRequest, _vectorstore_pb2.ExportPhotoResponse]
+    """ExportPhoto returns all that is held about a photo, embeddings included. A wrong deletion token and an unknown photo are
+    answered alike, with NOT_FOUND.
+    """
     ListPhotos: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ListPhotosRequest, _vectorstore_pb2.ListPhotosResponse]
     """ListPhotos pages through a gallery, oldest first."""
     CreateGallery: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.CreateGalleryRequest, _vectorstore_pb2.CreateGalleryResponse]
@@ -65,6 +69,14 @@ class VectorStoreServiceStub:
     """GetStats describes this replica: sizes, index, memory, how far it is behind the database."""
     CreateSnapshot: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.CreateSnapshotRequest, _vectorstore_pb2.CreateSnapshotResponse]
     """CreateSnapshot writes the index to disk, so that the next start need not rebuild it."""
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ListAuditRequest, _vectorstore_pb2.ListAuditResponse]
+    """ListAudit pages through the audit log, newest first."""
+    VerifyAudit: _grpc.UnaryStreamMultiCallable[_vectorstore_pb2.VerifyAuditRequest, _vectorstore_pb2.VerifyAuditResponse]
+    """VerifyAudit looks whether every entry of the audit log is as it was written. It says how far it is after every few
+    thousand entries; the last answer has the outcome. A log that is not right is no failure of the call.
+    """
+    RecordAudit: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.RecordAuditRequest, _vectorstore_pb2.RecordAuditResponse]
+    """RecordAudit adds an entry for what a caller does outside this service, before it does so."""
 
 @_typing.type_check_only
 class VectorStoreServiceAsyncStub(VectorStoreServiceStub):
@@ -91,6 +103,10 @@ class VectorStoreServiceAsyncStub(VectorStoreServiceStub):
     """ConfirmRemoval records that a deleted photo's original is gone from its store. Confirming again changes nothing."""
     GetPhoto: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.GetPhotoRequest, _vectorstore_pb2.GetPhotoResponse]  # type: ignore[assignment]
     """GetPhoto returns one photo with its faces, without embeddings."""
+    ExportPhoto: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ExportPhotoRequest, _vectorstore_pb2.ExportPhotoResponse]  # type: ignore[assignment]
+    """ExportPhoto returns all that is held about a photo, embeddings included. A wrong deletion token and an unknown photo are
+    answered alike, with NOT_FOUND.
+    """
     ListPhotos: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ListPhotosRequest, _vectorstore_pb2.ListPhotosResponse]  # type: ignore[assignment]
     """ListPhotos pages through a gallery, oldest first."""
     CreateGallery: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.CreateGalleryRequest, _vectorstore_pb2.CreateGalleryResponse]  # type: ignore[assignment]
@@ -103,6 +119,14 @@ class VectorStoreServiceAsyncStub(VectorStoreServiceStub):
     """GetStats describes this replica: sizes, index, memory, how far it is behind the database."""
     CreateSnapshot: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.CreateSnapshotRequest, _vectorstore_pb2.CreateSnapshotResponse]  # type: ignore[assignment]
     """CreateSnapshot writes the index to disk, so that the next start need not rebuild it."""
+    ListAudit: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ListAuditRequest, _vectorstore_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """ListAudit pages through the audit log, newest first."""
+    VerifyAudit: _aio.UnaryStreamMultiCallable[_vectorstore_pb2.VerifyAuditRequest, _vectorstore_pb2.VerifyAuditResponse]  # type: ignore[assignment]
+    """VerifyAudit looks whether every entry of the audit log is as it was written. It says how far it is after every few
+    thousand entries; the last answer has the outcome. A log that is not right is no failure of the call.
+    """
+    RecordAudit: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.RecordAuditRequest, _vectorstore_pb2.RecordAuditResponse]  # type: ignore[assignment]
+    """RecordAudit adds an entry for what a caller does outside this service, before it does so."""
 
 class VectorStoreServiceServicer(metaclass=_abc_1.ABCMeta):
     """VectorStoreService keeps galleries of faces and finds the nearest."""
@@ -170,6 +194,16 @@ class VectorStoreServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetPhoto returns one photo with its faces, without embeddings."""
 
     @_abc_1.abstractmethod
+    def ExportPhoto(
+        self,
+        request: _vectorstore_pb2.ExportPhotoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorstore_pb2.ExportPhotoResponse, _abc.Awaitable[_vectorstore_pb2.ExportPhotoResponse]]:
+        """ExportPhoto returns all that is held about a photo, embeddings included. A wrong deletion token and an unknown photo are
+        answered alike, with NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
     def ListPhotos(
         self,
         request: _vectorstore_pb2.ListPhotosRequest,
@@ -216,5 +250,31 @@ class VectorStoreServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vectorstore_pb2.CreateSnapshotResponse, _abc.Awaitable[_vectorstore_pb2.CreateSnapshotResponse]]:
         """CreateSnapshot writes the index to disk, so that the next start need not rebuild it."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _vectorstore_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorstore_pb2.ListAuditResponse, _abc.Awaitable[_vectorstore_pb2.ListAuditResponse]]:
+        """ListAudit pages through the audit log, newest first."""
+
+    @_abc_1.abstractmethod
+    def VerifyAudit(
+        self,
+        request: _vectorstore_pb2.VerifyAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_vectorstore_pb2.VerifyAuditResponse], _abc.AsyncIterator[_vectorstore_pb2.VerifyAuditResponse]]:
+        """VerifyAudit looks whether every entry of the audit log is as it was written. It says how far it is after every few
+        thousand entries; the last answer has the outcome. A log that is not right is no failure of the call.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordAudit(
+        self,
+        request: _vectorstore_pb2.RecordAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorstore_pb2.RecordAuditResponse, _abc.Awaitable[_vectorstore_pb2.RecordAuditResponse]]:
+        """RecordAudit adds an entry for what a caller does outside this service, before it does so."""
 
 def add_VectorStoreServiceServicer_to_server(servicer: VectorStoreServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

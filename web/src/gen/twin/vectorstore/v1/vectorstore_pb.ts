@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file twin/vectorstore/v1/vectorstore.proto.
  */
 export const file_twin_vectorstore_v1_vectorstore: GenFile = /*@__PURE__*/
-  fileDesc("CiV0d2luL3ZlY3RvcnN0b3JlL3YxL3ZlY3RvcnN0b3JlLnByb3RvEhN0d2luLnZlY3RvcnN0b3JlLnYxIikKC1Bob3RvU291cmNlEg0KBXN0b3JlGAEgASgJEgsKA2tleRgCIAEoCSKCAQoHQ29uc2VudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIuCgpncmFudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgx0aW1lX3RvX2xpdmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i6AIKBVBob3RvEhAKCHBob3RvX2lkGAEgASgJEjAKBnNvdXJjZRgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USDgoGc2hhMjU2GAMgASgMEg0KBXdpZHRoGAQgASgFEg4KBmhlaWdodBgFIAEoBRISCgpjb2xsZWN0aW9uGAYgASgJEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAcgASgJEg4KBnBlcnNvbhgIIAEoCRItCgdjb25zZW50GAkgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5Db25zZW50Ei8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIdChVkZWxldGlvbl90b2tlbl9zaGEyNTYYCyABKAwSLgoFZmFjZXMYDCADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlN0b3JlZEZhY2UiTwoKU3RvcmVkRmFjZRIPCgdmYWNlX2lkGAEgASgDEiAKBGZhY2UYAiABKAsyEi50d2luLmZhY2UudjEuRmFjZRIOCgZwZXJzb24YAyABKAkiUgoFUXVlcnkSLAoJZW1iZWRkaW5nGAEgASgLMhcudHdpbi5mYWNlLnYxLkVtYmVkZGluZ0gAEhEKB2ZhY2VfaWQYAiABKANIAEIICgZ0YXJnZXQiigMKDVNlYXJjaFJlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIrCgdxdWVyaWVzGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5RdWVyeRINCgVsaW1pdBgDIAEoBRIsCgRtb2RlGAQgASgOMh4udHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaE1vZGUSGwoObWluX3NpbWlsYXJpdHkYBSABKAJIAIgBARIvCghhY2N1cmFjeRgGIAEoDjIdLnR3aW4udmVjdG9yc3RvcmUudjEuQWNjdXJhY3kSEwoLY29sbGVjdGlvbnMYByADKAkSFAoMbWluX3JldmlzaW9uGAggASgDEg8KB3BlcnNvbnMYCSADKAkSLwoLYWRkZWRfYWZ0ZXIYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGFkZGVkX2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX21pbl9zaW1pbGFyaXR5IkEKClNpbWlsYXJpdHkSDgoGY29zaW5lGAEgASgCEg8KB3BlcmNlbnQYAiABKAISEgoKcGVyY2VudGlsZRgDIAEoAiKGAgoFTWF0Y2gSEAoIcGhvdG9faWQYASABKAkSDwoHZmFjZV9pZBgCIAEoAxIeCgNib3gYAyABKAsyES50d2luLmZhY2UudjEuQm94EjMKCnNpbWlsYXJpdHkYBCABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSDgoGcGVyc29uGAUgASgJEhIKCmNvbGxlY3Rpb24YBiABKAkSMAoGc291cmNlGAcgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b1NvdXJjZRIvCgtzYW1lX3BlcnNvbhgIIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2giaQoMU2VhcmNoUmVzdWx0EisKB21hdGNoZXMYASADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEiwKCHlvdXJzZWxmGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaCJWCg5TZWFyY2hSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXN1bHQSEAoIcmV2aXNpb24YAiABKAMiegoQQWRkUGhvdG9zUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEikKBXBob3RvGAIgASgLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90bxIqCgZwaG90b3MYAyADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvIsUBChFBZGRQaG90b3NSZXNwb25zZRIQCghwaG90b19pZBgBIAEoCRIrCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9IABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSAASEAoIcmV2aXNpb24YBCABKAMSMAoHcmVzdWx0cxgFIAMoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuQWRkZWRQaG90b0IICgZyZXN1bHQigQEKCkFkZGVkUGhvdG8SEAoIcGhvdG9faWQYASABKAkSMgoGc3RvcmVkGAIgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5TdG9yZWRQaG90b0gAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQiYgoLU3RvcmVkUGhvdG8SEAoIcmV2aXNpb24YASABKAMSLwoLY3JlYXRlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGZhY2VfaWRzGAMgAygDIj4KEkRlbGV0ZVBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKcAQoTRGVsZXRlUGhvdG9SZXNwb25zZRIwCgZzb3VyY2UYASABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEhIKCmZhY2VfY291bnQYAiABKAUSEAoIcmV2aXNpb24YAyABKAMSGAoQb3JpZ2luYWxfcmVtb3ZlZBgEIAEoCBITCgtkZWxldGlvbl9pZBgFIAEoAyIoChNEZWxldGVQaG90b3NSZXF1ZXN0EhEKCXBob3RvX2lkcxgBIAMoCSJKChREZWxldGVQaG90b3NSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVkUGhvdG8ijAEKDERlbGV0ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRI7CgdkZWxldGVkGAIgASgLMigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKTAQoHUmVtb3ZhbBIQCghwaG90b19pZBgBIAEoCRIwCgZzb3VyY2UYAiABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEi8KC2RlbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkZWxldGlvbl9pZBgEIAEoAyI8ChNMaXN0UmVtb3ZhbHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl8KFExpc3RSZW1vdmFsc1Jlc3BvbnNlEi4KCHJlbW92YWxzGAEgAygLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5SZW1vdmFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+ChVDb25maXJtUmVtb3ZhbFJlcXVlc3QSEAoIcGhvdG9faWQYASABKAkSEwoLZGVsZXRpb25faWQYAiABKAMiGAoWQ29uZmlybVJlbW92YWxSZXNwb25zZSIjCg9HZXRQaG90b1JlcXVlc3QSEAoIcGhvdG9faWQYASABKAkiPQoQR2V0UGhvdG9SZXNwb25zZRIpCgVwaG90bxgBIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8iSwoRTGlzdFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJZChJMaXN0UGhvdG9zUmVzcG9uc2USKgoGcGhvdG9zGAEgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90bxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiswEKB0dhbGxlcnkSDAoEbmFtZRgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRITCgtwaG90b19jb3VudBgDIAEoAxISCgpmYWNlX2NvdW50GAQgASgDEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgtjYWxpYnJhdGlvbhgGIAEoCzIZLnR3aW4uZmFjZS52MS5DYWxpYnJhdGlvbiJ5ChRDcmVhdGVHYWxsZXJ5UmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEhEKCWRpbWVuc2lvbhgDIAEoBRIuCgtjYWxpYnJhdGlvbhgEIAEoCzIZLnR3aW4uZmFjZS52MS5DYWxpYnJhdGlvbiJGChVDcmVhdGVHYWxsZXJ5UmVzcG9uc2USLQoHZ2FsbGVyeRgBIAEoCzIcLnR3aW4udmVjdG9yc3RvcmUudjEuR2FsbGVyeSI9ChRMaXN0R2FsbGVyaWVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJhChVMaXN0R2FsbGVyaWVzUmVzcG9uc2USLwoJZ2FsbGVyaWVzGAEgAygLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5HYWxsZXJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIkChREZWxldGVHYWxsZXJ5UmVxdWVzdBIMCgRuYW1lGAEgASgJIiwKFURlbGV0ZUdhbGxlcnlSZXNwb25zZRITCgtwaG90b19jb3VudBgBIAEoAyIRCg9HZXRTdGF0c1JlcXVlc3Qi3QEKCkluZGV4U3RhdHMSDwoHZ2FsbGVyeRgBIAEoCRISCgpmYWNlX2NvdW50GAIgASgDEgwKBGtpbmQYAyABKAkSFAoMbWVtb3J5X2J5dGVzGAQgASgDEhcKD3RvbWJzdG9uZV9jb3VudBgFIAEoAxIUCgxtYXBwZWRfYnl0ZXMYBiABKAMSFQoNY2F0YWxvZ19ieXRlcxgHIAEoAxIUCgxyZXJhbmtfY291bnQYCCABKAUSEwoLcmVjYWxsX3NlZW4YCSABKAISFQoNcmVjYWxsX3Vuc2VlbhgKIAEoAiKkAQoQR2V0U3RhdHNSZXNwb25zZRIwCgdpbmRleGVzGAEgAygLMh8udHdpbi52ZWN0b3JzdG9yZS52MS5JbmRleFN0YXRzEhAKCHJldmlzaW9uGAIgASgDEhkKEWRhdGFiYXNlX3JldmlzaW9uGAMgASgDEjEKDXNuYXBzaG90X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhcKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdCI+ChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgDEhIKCnNpemVfYnl0ZXMYAiABKAMqdQoJTWF0Y2hNb2RlEhoKFk1BVENIX01PREVfVU5TUEVDSUZJRUQQABIYChRNQVRDSF9NT0RFX0xPT0tBTElLRRABEhoKFk1BVENIX01PREVfU0FNRV9QRVJTT04QAhIWChJNQVRDSF9NT0RFX05FQVJFU1QQAypLCghBY2N1cmFjeRIYChRBQ0NVUkFDWV9VTlNQRUNJRklFRBAAEhIKDkFDQ1VSQUNZX0VYQUNUEAESEQoNQUNDVVJBQ1lfRkFTVBACMpIKChJWZWN0b3JTdG9yZVNlcnZpY2USUQoGU2VhcmNoEiIudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXF1ZXN0GiMudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXNwb25zZRJeCglBZGRQaG90b3MSJS50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1JlcXVlc3QaJi50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1Jlc3BvbnNlKAEwARJgCgtEZWxldGVQaG90bxInLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9SZXF1ZXN0GigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlEmMKDERlbGV0ZVBob3RvcxIoLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9zUmVxdWVzdBopLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9zUmVzcG9uc2USYwoMTGlzdFJlbW92YWxzEigudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UmVtb3ZhbHNSZXF1ZXN0GikudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UmVtb3ZhbHNSZXNwb25zZRJpCg5Db25maXJtUmVtb3ZhbBIqLnR3aW4udmVjdG9yc3RvcmUudjEuQ29uZmlybVJlbW92YWxSZXF1ZXN0GisudHdpbi52ZWN0b3JzdG9yZS52MS5Db25maXJtUmVtb3ZhbFJlc3BvbnNlElcKCEdldFBob3RvEiQudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRQaG90b1JlcXVlc3QaJS50d2luLnZlY3RvcnN0b3JlLnYxLkdldFBob3RvUmVzcG9uc2USXQoKTGlzdFBob3RvcxImLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFBob3Rvc1JlcXVlc3QaJy50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RQaG90b3NSZXNwb25zZRJmCg1DcmVhdGVHYWxsZXJ5EikudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVHYWxsZXJ5UmVxdWVzdBoqLnR3aW4udmVjdG9yc3RvcmUudjEuQ3JlYXRlR2FsbGVyeVJlc3BvbnNlEmYKDUxpc3RHYWxsZXJpZXMSKS50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RHYWxsZXJpZXNSZXF1ZXN0GioudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0R2FsbGVyaWVzUmVzcG9uc2USZgoNRGVsZXRlR2FsbGVyeRIpLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlR2FsbGVyeVJlcXVlc3QaKi50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZUdhbGxlcnlSZXNwb25zZRJXCghHZXRTdGF0cxIkLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0U3RhdHNSZXF1ZXN0GiUudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRTdGF0c1Jlc3BvbnNlEmkKDkNyZWF0ZVNuYXBzaG90EioudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKy50d2luLnZlY3RvcnN0b3JlLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_twin_face_v1_face]);
+  fileDesc("CiV0d2luL3ZlY3RvcnN0b3JlL3YxL3ZlY3RvcnN0b3JlLnByb3RvEhN0d2luLnZlY3RvcnN0b3JlLnYxIikKC1Bob3RvU291cmNlEg0KBXN0b3JlGAEgASgJEgsKA2tleRgCIAEoCSKCAQoHQ29uc2VudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIuCgpncmFudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgx0aW1lX3RvX2xpdmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i6AIKBVBob3RvEhAKCHBob3RvX2lkGAEgASgJEjAKBnNvdXJjZRgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USDgoGc2hhMjU2GAMgASgMEg0KBXdpZHRoGAQgASgFEg4KBmhlaWdodBgFIAEoBRISCgpjb2xsZWN0aW9uGAYgASgJEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAcgASgJEg4KBnBlcnNvbhgIIAEoCRItCgdjb25zZW50GAkgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5Db25zZW50Ei8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIdChVkZWxldGlvbl90b2tlbl9zaGEyNTYYCyABKAwSLgoFZmFjZXMYDCADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlN0b3JlZEZhY2UiTwoKU3RvcmVkRmFjZRIPCgdmYWNlX2lkGAEgASgDEiAKBGZhY2UYAiABKAsyEi50d2luLmZhY2UudjEuRmFjZRIOCgZwZXJzb24YAyABKAkiUgoFUXVlcnkSLAoJZW1iZWRkaW5nGAEgASgLMhcudHdpbi5mYWNlLnYxLkVtYmVkZGluZ0gAEhEKB2ZhY2VfaWQYAiABKANIAEIICgZ0YXJnZXQiigMKDVNlYXJjaFJlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIrCgdxdWVyaWVzGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5RdWVyeRINCgVsaW1pdBgDIAEoBRIsCgRtb2RlGAQgASgOMh4udHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaE1vZGUSGwoObWluX3NpbWlsYXJpdHkYBSABKAJIAIgBARIvCghhY2N1cmFjeRgGIAEoDjIdLnR3aW4udmVjdG9yc3RvcmUudjEuQWNjdXJhY3kSEwoLY29sbGVjdGlvbnMYByADKAkSFAoMbWluX3JldmlzaW9uGAggASgDEg8KB3BlcnNvbnMYCSADKAkSLwoLYWRkZWRfYWZ0ZXIYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGFkZGVkX2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX21pbl9zaW1pbGFyaXR5IkEKClNpbWlsYXJpdHkSDgoGY29zaW5lGAEgASgCEg8KB3BlcmNlbnQYAiABKAISEgoKcGVyY2VudGlsZRgDIAEoAiKGAgoFTWF0Y2gSEAoIcGhvdG9faWQYASABKAkSDwoHZmFjZV9pZBgCIAEoAxIeCgNib3gYAyABKAsyES50d2luLmZhY2UudjEuQm94EjMKCnNpbWlsYXJpdHkYBCABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSDgoGcGVyc29uGAUgASgJEhIKCmNvbGxlY3Rpb24YBiABKAkSMAoGc291cmNlGAcgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b1NvdXJjZRIvCgtzYW1lX3BlcnNvbhgIIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2giaQoMU2VhcmNoUmVzdWx0EisKB21hdGNoZXMYASADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEiwKCHlvdXJzZWxmGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaCJWCg5TZWFyY2hSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXN1bHQSEAoIcmV2aXNpb24YAiABKAMiegoQQWRkUGhvdG9zUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEikKBXBob3RvGAIgASgLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90bxIqCgZwaG90b3MYAyADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvIsUBChFBZGRQaG90b3NSZXNwb25zZRIQCghwaG90b19pZBgBIAEoCRIrCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9IABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSAASEAoIcmV2aXNpb24YBCABKAMSMAoHcmVzdWx0cxgFIAMoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuQWRkZWRQaG90b0IICgZyZXN1bHQigQEKCkFkZGVkUGhvdG8SEAoIcGhvdG9faWQYASABKAkSMgoGc3RvcmVkGAIgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5TdG9yZWRQaG90b0gAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQiYgoLU3RvcmVkUGhvdG8SEAoIcmV2aXNpb24YASABKAMSLwoLY3JlYXRlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGZhY2VfaWRzGAMgAygDIj4KEkRlbGV0ZVBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKcAQoTRGVsZXRlUGhvdG9SZXNwb25zZRIwCgZzb3VyY2UYASABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEhIKCmZhY2VfY291bnQYAiABKAUSEAoIcmV2aXNpb24YAyABKAMSGAoQb3JpZ2luYWxfcmVtb3ZlZBgEIAEoCBITCgtkZWxldGlvbl9pZBgFIAEoAyIoChNEZWxldGVQaG90b3NSZXF1ZXN0EhEKCXBob3RvX2lkcxgBIAMoCSJKChREZWxldGVQaG90b3NSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVkUGhvdG8ijAEKDERlbGV0ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRI7CgdkZWxldGVkGAIgASgLMigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKTAQoHUmVtb3ZhbBIQCghwaG90b19pZBgBIAEoCRIwCgZzb3VyY2UYAiABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEi8KC2RlbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkZWxldGlvbl9pZBgEIAEoAyI8ChNMaXN0UmVtb3ZhbHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl8KFExpc3RSZW1vdmFsc1Jlc3BvbnNlEi4KCHJlbW92YWxzGAEgAygLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5SZW1vdmFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+ChVDb25maXJtUmVtb3ZhbFJlcXVlc3QSEAoIcGhvdG9faWQYASABKAkSEwoLZGVsZXRpb25faWQYAiABKAMiGAoWQ29uZmlybVJlbW92YWxSZXNwb25zZSIjCg9HZXRQaG90b1JlcXVlc3QSEAoIcGhvdG9faWQYASABKAkiPQoQR2V0UGhvdG9SZXNwb25zZRIpCgVwaG90bxgBIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8iPgoSRXhwb3J0UGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhYKDmRlbGV0aW9uX3Rva2VuGAIgASgJIoIBChNFeHBvcnRQaG90b1Jlc3BvbnNlEikKBXBob3RvGAEgASgLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90bxIPCgdnYWxsZXJ5GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLChFMaXN0UGhvdG9zUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlkKEkxpc3RQaG90b3NSZXNwb25zZRIqCgZwaG90b3MYASADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKzAQoHR2FsbGVyeRIMCgRuYW1lGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEhMKC3Bob3RvX2NvdW50GAMgASgDEhIKCmZhY2VfY291bnQYBCABKAMSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KC2NhbGlicmF0aW9uGAYgASgLMhkudHdpbi5mYWNlLnYxLkNhbGlicmF0aW9uInkKFENyZWF0ZUdhbGxlcnlSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSEQoJZGltZW5zaW9uGAMgASgFEi4KC2NhbGlicmF0aW9uGAQgASgLMhkudHdpbi5mYWNlLnYxLkNhbGlicmF0aW9uIkYKFUNyZWF0ZUdhbGxlcnlSZXNwb25zZRItCgdnYWxsZXJ5GAEgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5HYWxsZXJ5Ij0KFExpc3RHYWxsZXJpZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImEKFUxpc3RHYWxsZXJpZXNSZXNwb25zZRIvCglnYWxsZXJpZXMYASADKAsyHC50d2luLnZlY3RvcnN0b3JlLnYxLkdhbGxlcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiQKFERlbGV0ZUdhbGxlcnlSZXF1ZXN0EgwKBG5hbWUYASABKAkiLAoVRGVsZXRlR2FsbGVyeVJlc3BvbnNlEhMKC3Bob3RvX2NvdW50GAEgASgDIhEKD0dldFN0YXRzUmVxdWVzdCLdAQoKSW5kZXhTdGF0cxIPCgdnYWxsZXJ5GAEgASgJEhIKCmZhY2VfY291bnQYAiABKAMSDAoEa2luZBgDIAEoCRIUCgxtZW1vcnlfYnl0ZXMYBCABKAMSFwoPdG9tYnN0b25lX2NvdW50GAUgASgDEhQKDG1hcHBlZF9ieXRlcxgGIAEoAxIVCg1jYXRhbG9nX2J5dGVzGAcgASgDEhQKDHJlcmFua19jb3VudBgIIAEoBRITCgtyZWNhbGxfc2VlbhgJIAEoAhIVCg1yZWNhbGxfdW5zZWVuGAogASgCIqQBChBHZXRTdGF0c1Jlc3BvbnNlEjAKB2luZGV4ZXMYASADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLkluZGV4U3RhdHMSEAoIcmV2aXNpb24YAiABKAMSGQoRZGF0YWJhc2VfcmV2aXNpb24YAyABKAMSMQoNc25hcHNob3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiFwoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Ij4KFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAMSEgoKc2l6ZV9ieXRlcxgCIAEoAyK8AQoKQXVkaXRFbnRyeRIQCghhdWRpdF9pZBgBIAEoAxIuCgphdWRpdF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhY3Rpb24YAyABKAkSDwoHZ2FsbGVyeRgEIAEoCRIQCghwaG90b19pZBgFIAEoCRIQCghyZXZpc2lvbhgGIAEoAxISCgpyZXF1ZXN0X2lkGAcgASgJEhMKC3Bob3RvX2NvdW50GAggASgDIjkKEExpc3RBdWRpdFJlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiXgoRTGlzdEF1ZGl0UmVzcG9uc2USMAoHZW50cmllcxgBIAMoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuQXVkaXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLAoJQXVkaXRIZWFkEg8KB2xpbmtfaWQYASABKAMSDgoGc2hhMjU2GAIgASgMIkgKElZlcmlmeUF1ZGl0UmVxdWVzdBIyCgprbm93bl9oZWFkGAEgASgLMh4udHdpbi52ZWN0b3JzdG9yZS52MS5BdWRpdEhlYWQinAEKE1ZlcmlmeUF1ZGl0UmVzcG9uc2USEwoLZW50cnlfY291bnQYASABKAMSLAoEaGVhZBgCIAEoCzIeLnR3aW4udmVjdG9yc3RvcmUudjEuQXVkaXRIZWFkEhIKCmxpbmtfY291bnQYAyABKAMSLgoFZmF1bHQYBCABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLkF1ZGl0RmF1bHQiYQoKQXVkaXRGYXVsdBIPCgdsaW5rX2lkGAEgASgDEhYKDmZpcnN0X2F1ZGl0X2lkGAIgASgDEhUKDWxhc3RfYXVkaXRfaWQYAyABKAMSEwoLZGVzY3JpcHRpb24YBCABKAkibwoSUmVjb3JkQXVkaXRSZXF1ZXN0EjMKBmFjdGlvbhgBIAEoDjIjLnR3aW4udmVjdG9yc3RvcmUudjEuRXh0ZXJuYWxBY3Rpb24SDwoHZ2FsbGVyeRgCIAEoCRITCgtwaG90b19jb3VudBgDIAEoAyIVChNSZWNvcmRBdWRpdFJlc3BvbnNlKnUKCU1hdGNoTW9kZRIaChZNQVRDSF9NT0RFX1VOU1BFQ0lGSUVEEAASGAoUTUFUQ0hfTU9ERV9MT09LQUxJS0UQARIaChZNQVRDSF9NT0RFX1NBTUVfUEVSU09OEAISFgoSTUFUQ0hfTU9ERV9ORUFSRVNUEAMqSwoIQWNjdXJhY3kSGAoUQUNDVVJBQ1lfVU5TUEVDSUZJRUQQABISCg5BQ0NVUkFDWV9FWEFDVBABEhEKDUFDQ1VSQUNZX0ZBU1QQAipzCg5FeHRlcm5hbEFjdGlvbhIfChtFWFRFUk5BTF9BQ1RJT05fVU5TUEVDSUZJRUQQABIdChlFWFRFUk5BTF9BQ1RJT05fUkVDT05DSUxFEAESIQodRVhURVJOQUxfQUNUSU9OX0lNUE9SVF9QSE9UT1MQAjKWDQoSVmVjdG9yU3RvcmVTZXJ2aWNlElEKBlNlYXJjaBIiLnR3aW4udmVjdG9yc3RvcmUudjEuU2VhcmNoUmVxdWVzdBojLnR3aW4udmVjdG9yc3RvcmUudjEuU2VhcmNoUmVzcG9uc2USXgoJQWRkUGhvdG9zEiUudHdpbi52ZWN0b3JzdG9yZS52MS5BZGRQaG90b3NSZXF1ZXN0GiYudHdpbi52ZWN0b3JzdG9yZS52MS5BZGRQaG90b3NSZXNwb25zZSgBMAESYAoLRGVsZXRlUGhvdG8SJy50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZVBob3RvUmVxdWVzdBooLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9SZXNwb25zZRJjCgxEZWxldGVQaG90b3MSKC50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZVBob3Rvc1JlcXVlc3QaKS50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZVBob3Rvc1Jlc3BvbnNlEmMKDExpc3RSZW1vdmFscxIoLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFJlbW92YWxzUmVxdWVzdBopLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFJlbW92YWxzUmVzcG9uc2USaQoOQ29uZmlybVJlbW92YWwSKi50d2luLnZlY3RvcnN0b3JlLnYxLkNvbmZpcm1SZW1vdmFsUmVxdWVzdBorLnR3aW4udmVjdG9yc3RvcmUudjEuQ29uZmlybVJlbW92YWxSZXNwb25zZRJXCghHZXRQaG90bxIkLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0UGhvdG9SZXF1ZXN0GiUudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRQaG90b1Jlc3BvbnNlEmAKC0V4cG9ydFBob3RvEicudHdpbi52ZWN0b3JzdG9yZS52MS5FeHBvcnRQaG90b1JlcXVlc3QaKC50d2luLnZlY3RvcnN0b3JlLnYxLkV4cG9ydFBob3RvUmVzcG9uc2USXQoKTGlzdFBob3RvcxImLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFBob3Rvc1JlcXVlc3QaJy50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RQaG90b3NSZXNwb25zZRJmCg1DcmVhdGVHYWxsZXJ5EikudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVHYWxsZXJ5UmVxdWVzdBoqLnR3aW4udmVjdG9yc3RvcmUudjEuQ3JlYXRlR2FsbGVyeVJlc3BvbnNlEmYKDUxpc3RHYWxsZXJpZXMSKS50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RHYWxsZXJpZXNSZXF1ZXN0GioudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0R2FsbGVyaWVzUmVzcG9uc2USZgoNRGVsZXRlR2FsbGVyeRIpLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlR2FsbGVyeVJlcXVlc3QaKi50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZUdhbGxlcnlSZXNwb25zZRJXCghHZXRTdGF0cxIkLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0U3RhdHNSZXF1ZXN0GiUudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRTdGF0c1Jlc3BvbnNlEmkKDkNyZWF0ZVNuYXBzaG90EioudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKy50d2luLnZlY3RvcnN0b3JlLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USWgoJTGlzdEF1ZGl0EiUudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0QXVkaXRSZXF1ZXN0GiYudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0QXVkaXRSZXNwb25zZRJiCgtWZXJpZnlBdWRpdBInLnR3aW4udmVjdG9yc3RvcmUudjEuVmVyaWZ5QXVkaXRSZXF1ZXN0GigudHdpbi52ZWN0b3JzdG9yZS52MS5WZXJpZnlBdWRpdFJlc3BvbnNlMAESYAoLUmVjb3JkQXVkaXQSJy50d2luLnZlY3RvcnN0b3JlLnYxLlJlY29yZEF1ZGl0UmVxdWVzdBooLnR3aW4udmVjdG9yc3RvcmUudjEuUmVjb3JkQXVkaXRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_twin_face_v1_face]);
 
 /**
  * PhotoSource names where a photo's original is kept.
@@ -928,6 +928,63 @@ export const GetPhotoResponseSchema: GenMessage<GetPhotoResponse> = /*@__PURE__*
   messageDesc(file_twin_vectorstore_v1_vectorstore, 25);
 
 /**
+ * ExportPhotoRequest names a photo; the token is checked when given, and required of callers who are not admin.
+ *
+ * @generated from message twin.vectorstore.v1.ExportPhotoRequest
+ */
+export type ExportPhotoRequest = Message<"twin.vectorstore.v1.ExportPhotoRequest"> & {
+  /**
+   * @generated from field: string photo_id = 1;
+   */
+  photoId: string;
+
+  /**
+   * @generated from field: string deletion_token = 2;
+   */
+  deletionToken: string;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ExportPhotoRequest.
+ * Use `create(ExportPhotoRequestSchema)` to create a new message.
+ */
+export const ExportPhotoRequestSchema: GenMessage<ExportPhotoRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 26);
+
+/**
+ * ExportPhotoResponse is all that is held about a photo, but for the original's own bytes.
+ *
+ * @generated from message twin.vectorstore.v1.ExportPhotoResponse
+ */
+export type ExportPhotoResponse = Message<"twin.vectorstore.v1.ExportPhotoResponse"> & {
+  /**
+   * With embeddings.
+   *
+   * @generated from field: twin.vectorstore.v1.Photo photo = 1;
+   */
+  photo?: Photo | undefined;
+
+  /**
+   * @generated from field: string gallery = 2;
+   */
+  gallery: string;
+
+  /**
+   * When the photo is deleted; unset: kept until the consent is withdrawn.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ExportPhotoResponse.
+ * Use `create(ExportPhotoResponseSchema)` to create a new message.
+ */
+export const ExportPhotoResponseSchema: GenMessage<ExportPhotoResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 27);
+
+/**
  * ListPhotosRequest pages through a gallery.
  *
  * @generated from message twin.vectorstore.v1.ListPhotosRequest
@@ -956,7 +1013,7 @@ export type ListPhotosRequest = Message<"twin.vectorstore.v1.ListPhotosRequest">
  * Use `create(ListPhotosRequestSchema)` to create a new message.
  */
 export const ListPhotosRequestSchema: GenMessage<ListPhotosRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 26);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 28);
 
 /**
  * ListPhotosResponse is one page.
@@ -982,7 +1039,7 @@ export type ListPhotosResponse = Message<"twin.vectorstore.v1.ListPhotosResponse
  * Use `create(ListPhotosResponseSchema)` to create a new message.
  */
 export const ListPhotosResponseSchema: GenMessage<ListPhotosResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 27);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 29);
 
 /**
  * Gallery is a set of photos searched together, all of one model.
@@ -1026,7 +1083,7 @@ export type Gallery = Message<"twin.vectorstore.v1.Gallery"> & {
  * Use `create(GallerySchema)` to create a new message.
  */
 export const GallerySchema: GenMessage<Gallery> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 28);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 30);
 
 /**
  * CreateGalleryRequest names a new gallery: 1 to 63 of a-z, 0-9 and '-'.
@@ -1062,7 +1119,7 @@ export type CreateGalleryRequest = Message<"twin.vectorstore.v1.CreateGalleryReq
  * Use `create(CreateGalleryRequestSchema)` to create a new message.
  */
 export const CreateGalleryRequestSchema: GenMessage<CreateGalleryRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 29);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 31);
 
 /**
  * CreateGalleryResponse holds the new gallery.
@@ -1081,7 +1138,7 @@ export type CreateGalleryResponse = Message<"twin.vectorstore.v1.CreateGalleryRe
  * Use `create(CreateGalleryResponseSchema)` to create a new message.
  */
 export const CreateGalleryResponseSchema: GenMessage<CreateGalleryResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 30);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 32);
 
 /**
  * ListGalleriesRequest pages through the galleries.
@@ -1105,7 +1162,7 @@ export type ListGalleriesRequest = Message<"twin.vectorstore.v1.ListGalleriesReq
  * Use `create(ListGalleriesRequestSchema)` to create a new message.
  */
 export const ListGalleriesRequestSchema: GenMessage<ListGalleriesRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 31);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 33);
 
 /**
  * ListGalleriesResponse is one page.
@@ -1129,7 +1186,7 @@ export type ListGalleriesResponse = Message<"twin.vectorstore.v1.ListGalleriesRe
  * Use `create(ListGalleriesResponseSchema)` to create a new message.
  */
 export const ListGalleriesResponseSchema: GenMessage<ListGalleriesResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 32);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 34);
 
 /**
  * DeleteGalleryRequest names a gallery.
@@ -1148,7 +1205,7 @@ export type DeleteGalleryRequest = Message<"twin.vectorstore.v1.DeleteGalleryReq
  * Use `create(DeleteGalleryRequestSchema)` to create a new message.
  */
 export const DeleteGalleryRequestSchema: GenMessage<DeleteGalleryRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 33);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 35);
 
 /**
  * DeleteGalleryResponse says what was removed.
@@ -1167,7 +1224,7 @@ export type DeleteGalleryResponse = Message<"twin.vectorstore.v1.DeleteGalleryRe
  * Use `create(DeleteGalleryResponseSchema)` to create a new message.
  */
 export const DeleteGalleryResponseSchema: GenMessage<DeleteGalleryResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 34);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 36);
 
 /**
  * GetStatsRequest asks about this replica.
@@ -1182,7 +1239,7 @@ export type GetStatsRequest = Message<"twin.vectorstore.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 35);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 37);
 
 /**
  * IndexStats describes one gallery's index.
@@ -1260,7 +1317,7 @@ export type IndexStats = Message<"twin.vectorstore.v1.IndexStats"> & {
  * Use `create(IndexStatsSchema)` to create a new message.
  */
 export const IndexStatsSchema: GenMessage<IndexStats> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 36);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 38);
 
 /**
  * GetStatsResponse describes this replica.
@@ -1296,7 +1353,7 @@ export type GetStatsResponse = Message<"twin.vectorstore.v1.GetStatsResponse"> &
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 37);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 39);
 
 /**
  * CreateSnapshotRequest asks for a snapshot now.
@@ -1311,7 +1368,7 @@ export type CreateSnapshotRequest = Message<"twin.vectorstore.v1.CreateSnapshotR
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 38);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 40);
 
 /**
  * CreateSnapshotResponse says what was written.
@@ -1335,7 +1392,304 @@ export type CreateSnapshotResponse = Message<"twin.vectorstore.v1.CreateSnapshot
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 39);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 41);
+
+/**
+ * AuditEntry says who did what. Nothing in it is of a face.
+ *
+ * @generated from message twin.vectorstore.v1.AuditEntry
+ */
+export type AuditEntry = Message<"twin.vectorstore.v1.AuditEntry"> & {
+  /**
+   * @generated from field: int64 audit_id = 1;
+   */
+  auditId: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp audit_time = 2;
+   */
+  auditTime?: Timestamp | undefined;
+
+  /**
+   * "add_photo", "delete_photo", "expire_photo", "export_photo", "confirm_removal", "create_gallery", "delete_gallery",
+   * "create_snapshot", "reconcile", "import_photos".
+   *
+   * @generated from field: string action = 3;
+   */
+  action: string;
+
+  /**
+   * Empty where none is meant.
+   *
+   * @generated from field: string gallery = 4;
+   */
+  gallery: string;
+
+  /**
+   * Empty where no single photo is meant.
+   *
+   * @generated from field: string photo_id = 5;
+   */
+  photoId: string;
+
+  /**
+   * The change that it made; 0 where it made none.
+   *
+   * @generated from field: int64 revision = 6;
+   */
+  revision: bigint;
+
+  /**
+   * The id of the call, which the logs have too.
+   *
+   * @generated from field: string request_id = 7;
+   */
+  requestId: string;
+
+  /**
+   * How many photos it was about, where photo_id names none and the number is known.
+   *
+   * @generated from field: int64 photo_count = 8;
+   */
+  photoCount: bigint;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.AuditEntry.
+ * Use `create(AuditEntrySchema)` to create a new message.
+ */
+export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 42);
+
+/**
+ * ListAuditRequest pages through the audit log.
+ *
+ * @generated from message twin.vectorstore.v1.ListAuditRequest
+ */
+export type ListAuditRequest = Message<"twin.vectorstore.v1.ListAuditRequest"> & {
+  /**
+   * At most 1,000; 100 when 0.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ListAuditRequest.
+ * Use `create(ListAuditRequestSchema)` to create a new message.
+ */
+export const ListAuditRequestSchema: GenMessage<ListAuditRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 43);
+
+/**
+ * ListAuditResponse is one page.
+ *
+ * @generated from message twin.vectorstore.v1.ListAuditResponse
+ */
+export type ListAuditResponse = Message<"twin.vectorstore.v1.ListAuditResponse"> & {
+  /**
+   * @generated from field: repeated twin.vectorstore.v1.AuditEntry entries = 1;
+   */
+  entries: AuditEntry[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ListAuditResponse.
+ * Use `create(ListAuditResponseSchema)` to create a new message.
+ */
+export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 44);
+
+/**
+ * AuditHead is a link of the chain that the audit log is: what all entries up to it come down to. Kept somewhere else than
+ * the database, it shows later whether they were cut off or written anew.
+ *
+ * @generated from message twin.vectorstore.v1.AuditHead
+ */
+export type AuditHead = Message<"twin.vectorstore.v1.AuditHead"> & {
+  /**
+   * Counted from 1; 0 for a log without entries.
+   *
+   * @generated from field: int64 link_id = 1;
+   */
+  linkId: bigint;
+
+  /**
+   * 32 bytes.
+   *
+   * @generated from field: bytes sha256 = 2;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.AuditHead.
+ * Use `create(AuditHeadSchema)` to create a new message.
+ */
+export const AuditHeadSchema: GenMessage<AuditHead> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 45);
+
+/**
+ * VerifyAuditRequest asks whether the audit log is as it was written.
+ *
+ * @generated from message twin.vectorstore.v1.VerifyAuditRequest
+ */
+export type VerifyAuditRequest = Message<"twin.vectorstore.v1.VerifyAuditRequest"> & {
+  /**
+   * The head of an earlier answer, which the log must still hold; not compared when unset.
+   *
+   * @generated from field: twin.vectorstore.v1.AuditHead known_head = 1;
+   */
+  knownHead?: AuditHead | undefined;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.VerifyAuditRequest.
+ * Use `create(VerifyAuditRequestSchema)` to create a new message.
+ */
+export const VerifyAuditRequestSchema: GenMessage<VerifyAuditRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 46);
+
+/**
+ * VerifyAuditResponse says how far the check is, or how it ended.
+ *
+ * @generated from message twin.vectorstore.v1.VerifyAuditResponse
+ */
+export type VerifyAuditResponse = Message<"twin.vectorstore.v1.VerifyAuditResponse"> & {
+  /**
+   * Entries found right so far.
+   *
+   * @generated from field: int64 entry_count = 1;
+   */
+  entryCount: bigint;
+
+  /**
+   * The last link that was found right.
+   *
+   * @generated from field: twin.vectorstore.v1.AuditHead head = 2;
+   */
+  head?: AuditHead | undefined;
+
+  /**
+   * Links that there were when the check began.
+   *
+   * @generated from field: int64 link_count = 3;
+   */
+  linkCount: bigint;
+
+  /**
+   * Set on the last answer when something is wrong; nothing after it was looked at.
+   *
+   * @generated from field: twin.vectorstore.v1.AuditFault fault = 4;
+   */
+  fault?: AuditFault | undefined;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.VerifyAuditResponse.
+ * Use `create(VerifyAuditResponseSchema)` to create a new message.
+ */
+export const VerifyAuditResponseSchema: GenMessage<VerifyAuditResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 47);
+
+/**
+ * AuditFault is the first place where the audit log is not what was written.
+ *
+ * @generated from message twin.vectorstore.v1.AuditFault
+ */
+export type AuditFault = Message<"twin.vectorstore.v1.AuditFault"> & {
+  /**
+   * @generated from field: int64 link_id = 1;
+   */
+  linkId: bigint;
+
+  /**
+   * The entries that the link stands for, one of which at least is wrong; 0 where no entry is meant.
+   *
+   * @generated from field: int64 first_audit_id = 2;
+   */
+  firstAuditId: bigint;
+
+  /**
+   * @generated from field: int64 last_audit_id = 3;
+   */
+  lastAuditId: bigint;
+
+  /**
+   * For people.
+   *
+   * @generated from field: string description = 4;
+   */
+  description: string;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.AuditFault.
+ * Use `create(AuditFaultSchema)` to create a new message.
+ */
+export const AuditFaultSchema: GenMessage<AuditFault> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 48);
+
+/**
+ * RecordAuditRequest is an entry for the audit log.
+ *
+ * @generated from message twin.vectorstore.v1.RecordAuditRequest
+ */
+export type RecordAuditRequest = Message<"twin.vectorstore.v1.RecordAuditRequest"> & {
+  /**
+   * @generated from field: twin.vectorstore.v1.ExternalAction action = 1;
+   */
+  action: ExternalAction;
+
+  /**
+   * None when empty.
+   *
+   * @generated from field: string gallery = 2;
+   */
+  gallery: string;
+
+  /**
+   * How many photos it is about; 0 when that is not known.
+   *
+   * @generated from field: int64 photo_count = 3;
+   */
+  photoCount: bigint;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.RecordAuditRequest.
+ * Use `create(RecordAuditRequestSchema)` to create a new message.
+ */
+export const RecordAuditRequestSchema: GenMessage<RecordAuditRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 49);
+
+/**
+ * RecordAuditResponse is empty.
+ *
+ * @generated from message twin.vectorstore.v1.RecordAuditResponse
+ */
+export type RecordAuditResponse = Message<"twin.vectorstore.v1.RecordAuditResponse"> & {
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.RecordAuditResponse.
+ * Use `create(RecordAuditResponseSchema)` to create a new message.
+ */
+export const RecordAuditResponseSchema: GenMessage<RecordAuditResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 50);
 
 /**
  * MatchMode says what kind of neighbour is wanted.
@@ -1411,6 +1765,40 @@ export enum Accuracy {
  */
 export const AccuracySchema: GenEnum<Accuracy> = /*@__PURE__*/
   enumDesc(file_twin_vectorstore_v1_vectorstore, 1);
+
+/**
+ * ExternalAction is what callers do outside this service.
+ *
+ * @generated from enum twin.vectorstore.v1.ExternalAction
+ */
+export enum ExternalAction {
+  /**
+   * Not allowed.
+   *
+   * @generated from enum value: EXTERNAL_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Originals that no photo names, or photos whose original is gone, are removed.
+   *
+   * @generated from enum value: EXTERNAL_ACTION_RECONCILE = 1;
+   */
+  RECONCILE = 1,
+
+  /**
+   * A folder's photos are about to be added.
+   *
+   * @generated from enum value: EXTERNAL_ACTION_IMPORT_PHOTOS = 2;
+   */
+  IMPORT_PHOTOS = 2,
+}
+
+/**
+ * Describes the enum twin.vectorstore.v1.ExternalAction.
+ */
+export const ExternalActionSchema: GenEnum<ExternalAction> = /*@__PURE__*/
+  enumDesc(file_twin_vectorstore_v1_vectorstore, 2);
 
 /**
  * VectorStoreService keeps galleries of faces and finds the nearest.
@@ -1492,6 +1880,17 @@ export const VectorStoreService: GenService<{
     output: typeof GetPhotoResponseSchema;
   },
   /**
+   * ExportPhoto returns all that is held about a photo, embeddings included. A wrong deletion token and an unknown photo are
+   * answered alike, with NOT_FOUND.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.ExportPhoto
+   */
+  exportPhoto: {
+    methodKind: "unary";
+    input: typeof ExportPhotoRequestSchema;
+    output: typeof ExportPhotoResponseSchema;
+  },
+  /**
    * ListPhotos pages through a gallery, oldest first.
    *
    * @generated from rpc twin.vectorstore.v1.VectorStoreService.ListPhotos
@@ -1550,6 +1949,37 @@ export const VectorStoreService: GenService<{
     methodKind: "unary";
     input: typeof CreateSnapshotRequestSchema;
     output: typeof CreateSnapshotResponseSchema;
+  },
+  /**
+   * ListAudit pages through the audit log, newest first.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.ListAudit
+   */
+  listAudit: {
+    methodKind: "unary";
+    input: typeof ListAuditRequestSchema;
+    output: typeof ListAuditResponseSchema;
+  },
+  /**
+   * VerifyAudit looks whether every entry of the audit log is as it was written. It says how far it is after every few
+   * thousand entries; the last answer has the outcome. A log that is not right is no failure of the call.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.VerifyAudit
+   */
+  verifyAudit: {
+    methodKind: "server_streaming";
+    input: typeof VerifyAuditRequestSchema;
+    output: typeof VerifyAuditResponseSchema;
+  },
+  /**
+   * RecordAudit adds an entry for what a caller does outside this service, before it does so.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.RecordAudit
+   */
+  recordAudit: {
+    methodKind: "unary";
+    input: typeof RecordAuditRequestSchema;
+    output: typeof RecordAuditResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_twin_vectorstore_v1_vectorstore, 0);

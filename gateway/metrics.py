@@ -17,3 +17,13 @@ CACHE_BYTES: Final = Gauge("twin_gateway_photo_cache_bytes", "Size of the pictur
 GRPC_WEB_CALLS: Final = Counter(
     "twin_gateway_grpc_web_calls_total", "Calls that came over grpc-web, by status.", ("code",)
 )
+STORE_UP: Final = Gauge("twin_gateway_photo_store_up", "1 while the photo store can be used.")
+DRIVE_ATTEMPTS: Final = Counter(
+    "twin_gateway_drive_attempts_total", "Attempts of calls to Google Drive, by outcome.", ("outcome",)
+)
+DRIVE_TOKEN_REFRESHES: Final = Counter(
+    "twin_gateway_drive_token_refreshes_total", "Access tokens asked for, by outcome.", ("outcome",)
+)
+DRIVE_CREDENTIALS_GOOD: Final = Gauge(
+    "twin_gateway_drive_credentials_good", "1 once Google took the credentials, 0 while it refuses them."
+)

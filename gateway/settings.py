@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from gateway.drive_settings import DriveSettings
 from runtime.images.opencv import HARD_MAX_IMAGE_PIXELS
-from runtime.settings import BindAddress, ServiceSettings
+from runtime.settings import BindAddress
 
 _HOST = re.compile(r"[a-z0-9_.-]{1,253}")
 
@@ -39,7 +40,7 @@ Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list), Aft
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list), AfterValidator(_check_hosts)]
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(DriveSettings):
     """Settings of the gateway; names in the environment carry the prefix TWIN_."""
 
     metrics_bind: BindAddress = "127.0.0.1:9150"

@@ -181,9 +181,9 @@ class DependencyUnavailable(TwinError):
     code = grpc.StatusCode.UNAVAILABLE
     reason = "DEPENDENCY_UNAVAILABLE"
 
-    def __init__(self, dependency: str, retry_delay_s: float = 1.0) -> None:
+    def __init__(self, dependency: str, retry_delay_s: float = 1.0, message: str = "") -> None:
         metadata = {"dependency": dependency}
-        super().__init__(f"{dependency} does not answer", metadata=metadata, retry_delay_s=retry_delay_s)
+        super().__init__(message or f"{dependency} does not answer", metadata=metadata, retry_delay_s=retry_delay_s)
 
 
 class UnknownKey(TwinError):

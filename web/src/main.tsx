@@ -2,6 +2,8 @@ import "@fontsource-variable/bricolage-grotesque/opsz.css";
 import "./styles/base.css";
 import "./styles/buttons.css";
 import "./styles/stage.css";
+import "./styles/pair.css";
+import "./styles/controls.css";
 import "./styles/photos.css";
 import "./styles/forms.css";
 import { render } from "preact";

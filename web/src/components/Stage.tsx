@@ -1,6 +1,9 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { Gallery, Search } from "../state/state";
+import type { Mode } from "../state/wish";
+import { FacePair } from "./FacePair";
 import { QueryFrame } from "./QueryFrame";
+import { LookFor } from "./LookFor";
 import { PicturesMissing } from "./PicturesMissing";
 import { Progress } from "./Progress";
 import { Trouble } from "./Trouble";
@@ -12,11 +15,12 @@ import { Welcome } from "./Welcome";
 interface Props {
   search: Search;
   gallery: Gallery | undefined;
+  mode: Mode;
   picturesMissing: boolean;
 }
 
 /** Two faces side by side with their eyes level, and the words about them. Empty frames wait where the faces will be. */
-export function Stage({ search, gallery, picturesMissing }: Props) {
+export function Stage({ search, gallery, mode, picturesMissing }: Props) {
   const stage = useRef<HTMLElement>(null);
   const words = useRef<HTMLDivElement>(null);
   useLostFocus(words, search);
@@ -30,18 +34,21 @@ export function Stage({ search, gallery, picturesMissing }: Props) {
   }, [search.phase, chosen]);
   return (
     <section class={`stage stage-${search.phase}`} ref={stage}>
-      <div class="pair">
+      <FacePair
+        complete={search.phase === "done" && search.result.twins.length > 0}
+        controls={"found" in search && search.found && <LookFor mode={mode} />}
+      >
         <QueryFrame search={search} />
         <TwinFrame search={search} />
-      </div>
+      </FacePair>
       <div class="words" ref={words} tabIndex={-1}>
-        <Words search={search} gallery={gallery} picturesMissing={picturesMissing} />
+        <Words search={search} gallery={gallery} mode={mode} picturesMissing={picturesMissing} />
       </div>
     </section>
   );
 }
 
-function Words({ search, gallery, picturesMissing }: Props) {
+function Words({ search, gallery, mode, picturesMissing }: Props) {
   switch (search.phase) {
     case "idle":
       return <Welcome />;
@@ -53,7 +60,7 @@ function Words({ search, gallery, picturesMissing }: Props) {
     case "done":
       return (
         <>
-          <Verdict result={search.result} gallery={gallery} />
+          <Verdict result={search.result} gallery={gallery} mode={mode} />
           {picturesMissing && <PicturesMissing />}
         </>
       );

@@ -1,19 +1,26 @@
 import type { FaceResult } from "@gen/twin/gateway/v1/gateway_pb";
 import { page } from "../state/page";
 import type { Gallery } from "../state/state";
+import type { Mode } from "../state/wish";
 import { strings } from "../strings";
 import { ChoosePhoto } from "./ChoosePhoto";
 
+interface Props {
+  result: FaceResult;
+  gallery: Gallery | undefined;
+  mode: Mode;
+}
+
 /** Who the twin is, how alike the two are, and what that means. */
-export function Verdict({ result, gallery }: { result: FaceResult; gallery: Gallery | undefined }) {
+export function Verdict({ result, gallery, mode }: Props) {
   const best = result.twins[0];
   const match = best?.match;
   if (!best || !match) {
-    const onlyYou = result.yourself.length > 0;
+    const { title, advice } = strings.verdict.nobody(mode, result.yourself.length > 0);
     return (
       <>
-        <h1 class="heading">{onlyYou ? strings.verdict.onlyYou : strings.verdict.none}</h1>
-        <p class="lead">{onlyYou ? strings.verdict.onlyYouAdvice : strings.verdict.noneAdvice}</p>
+        <h1 class="heading">{title}</h1>
+        <p class="lead">{advice}</p>
         <Actions />
       </>
     );
@@ -27,7 +34,7 @@ export function Verdict({ result, gallery }: { result: FaceResult; gallery: Gall
         <span class="percent-unit">% {strings.verdict.alike}</span>
       </p>
       <h1 class="heading">{strings.verdict.heading(match.person)}</h1>
-      <p class="lead">{strings.verdict.words(percent)}</p>
+      <p class="lead">{strings.verdict.words(percent, mode)}</p>
       <p class="aside truth">{strings.verdict.share(percentile, gallery?.faceCount)}</p>
       <Actions>
         <button type="button" class="button button-quiet" onClick={view}>

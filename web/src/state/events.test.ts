@@ -13,6 +13,7 @@ const done = (of: PreparedPhoto, chosen: number): Search => ({
   chosen,
   found: { faces: [], width: 1, height: 1 },
   result: create(FaceResultSchema),
+  limit: 15,
 });
 
 describe("the keep panel", () => {
@@ -44,6 +45,13 @@ test("a search shuts what belongs to the result before", () => {
   expect(state.picturesMissing).toBe(true);
   const after = reduce(state, { type: "search-changed", search: { phase: "reading" } });
   expect(after).toMatchObject({ viewing: undefined, picturesMissing: false });
+});
+
+test("who is looked for, and how alike, are changed apart from each other", () => {
+  const nearest = reduce(initialState, { type: "mode-changed", mode: "nearest" });
+  const both = reduce(nearest, { type: "minimum-changed", minPercent: 30 });
+  expect(both.wish).toEqual({ mode: "nearest", minPercent: 30 });
+  expect(reduce(both, { type: "mode-changed", mode: "lookalike" }).wish.minPercent).toBe(30);
 });
 
 test("events touch their own part alone", () => {

@@ -1,9 +1,12 @@
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import type { Mode } from "./wish";
 import type { Gallery, Keep, Removal, Search, State } from "./state";
 
 /** What happened, in the page's own words. */
 export type Event =
   | { type: "gallery-counted"; gallery: Gallery }
+  | { type: "mode-changed"; mode: Mode }
+  | { type: "minimum-changed"; minPercent: number }
   | { type: "search-changed"; search: Search }
   | { type: "keep-changed"; keep: Keep }
   | { type: "removal-changed"; removal: Removal }
@@ -15,6 +18,10 @@ export function reduce(state: State, event: Event): State {
   switch (event.type) {
     case "gallery-counted":
       return { ...state, gallery: event.gallery };
+    case "mode-changed":
+      return { ...state, wish: { ...state.wish, mode: event.mode } };
+    case "minimum-changed":
+      return { ...state, wish: { ...state.wish, minPercent: event.minPercent } };
     case "search-changed":
       return {
         ...state,

@@ -5,6 +5,7 @@ import { preparePhoto, type PreparedPhoto } from "../photo/prepare";
 import { countGallery } from "./gallery";
 import { page } from "./page";
 import type { FoundFaces, Search } from "./state";
+import { FIRST_LIMIT, MATCH_MODES, MORE_LIMIT, type Mode } from "./wish";
 
 const SEARCH_TIMEOUT_MS = 30_000;
 
@@ -46,6 +47,32 @@ export async function searchAgain(): Promise<void> {
   await search(now.photo, now.chosen, now.found, current.signal);
 }
 
+/** Looks for others than before, with the same face. */
+export async function lookFor(mode: Mode): Promise<void> {
+  page.send({ type: "mode-changed", mode });
+  await searchAgain();
+}
+
+/** Fetches as many matches as the gateway gives; what is shown stays until they are here, and when they cannot be had. */
+export async function askForMore(): Promise<void> {
+  const before = page.get().search;
+  if (before.phase !== "done") return;
+  const { photo, chosen } = before;
+  try {
+    const options = { signal: current.signal, timeoutMs: SEARCH_TIMEOUT_MS };
+    const response = await twinService.search(requestFor(photo, chosen, MORE_LIMIT), options);
+    const result = response.results[0];
+    if (result && page.get().search === before) show({ ...before, result, limit: MORE_LIMIT });
+  } catch {
+    // The button stays, and may be pressed again.
+  }
+}
+
+function requestFor(photo: PreparedPhoto, faceIndex: number | undefined, limit: number) {
+  const mode = MATCH_MODES[page.get().wish.mode];
+  return { image: photo.bytes, mode, limit, ...(faceIndex !== undefined && { faceIndex }) };
+}
+
 /** Cancels what is under way and shows the empty page. */
 export function startAgain(): void {
   startOver();
@@ -74,7 +101,7 @@ async function search(
 ): Promise<void> {
   const under = { photo, chosen: faceIndex, ...(known && { found: known }) };
   show({ phase: "searching", ...under });
-  const request = { image: photo.bytes, ...(faceIndex !== undefined && { faceIndex }) };
+  const request = requestFor(photo, faceIndex, FIRST_LIMIT);
   try {
     const response = await untilReady(
       () => twinService.search(request, { signal, timeoutMs: SEARCH_TIMEOUT_MS }),
@@ -85,7 +112,7 @@ async function search(
     const result = response.results[0];
     if (!result) throw new Error("the answer holds no result");
     const found = { faces: response.faces, width: response.imageWidth, height: response.imageHeight };
-    show({ phase: "done", photo, chosen: result.faceIndex, found, result });
+    show({ phase: "done", photo, chosen: result.faceIndex, found, result, limit: FIRST_LIMIT });
     // The first count may have met a service that was starting, and others keep photos too.
     void countGallery();
   } catch (thrown) {

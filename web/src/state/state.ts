@@ -3,10 +3,12 @@ import type { Problem } from "../api/problem";
 import type { PreparedPhoto } from "../photo/prepare";
 import type { Face } from "@gen/twin/face/v1/face_pb";
 import type { FaceResult, Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import type { Wish } from "./wish";
 
 /** Everything that the page shows; events.ts is the only way it changes. */
 export interface State {
   gallery: Gallery | undefined;
+  wish: Wish;
   search: Search;
   keep: Keep;
   removal: Removal;
@@ -33,7 +35,8 @@ export type Search =
   | { phase: "reading" }
   /** `faces` is known when another face of the same photo is being searched; `waiting` says why it takes longer. */
   | { phase: "searching"; photo: PreparedPhoto; chosen: number | undefined; found?: FoundFaces; waiting?: Problem }
-  | { phase: "done"; photo: PreparedPhoto; chosen: number; found: FoundFaces; result: FaceResult }
+  /** `limit` is how many matches were asked for. */
+  | { phase: "done"; photo: PreparedPhoto; chosen: number; found: FoundFaces; result: FaceResult; limit: number }
   | { phase: "failed"; problem: Problem; photo?: PreparedPhoto; chosen?: number; found?: FoundFaces };
 
 /** How long a kept photo stays, days; forever means until its owner deletes it. */
@@ -61,6 +64,7 @@ export type Removal =
 
 export const initialState: State = {
   gallery: undefined,
+  wish: { mode: "lookalike", minPercent: 0 },
   search: { phase: "idle" },
   keep: { phase: "closed" },
   removal: { phase: "idle" },

@@ -1,6 +1,7 @@
 import { QualityIssue } from "@gen/twin/face/v1/face_pb";
 import type { Problem, ProblemKind } from "../api/problem";
 import type { KeepFor } from "../state/state";
+import type { Mode } from "../state/wish";
 import { countOf, PERCENT_SIGN, percentOf, shareOf, sizeOf } from "./numbers";
 
 const LANGUAGE = "en";
@@ -131,6 +132,20 @@ function wordsFor({ kind, format, limit, issues }: Problem): { title: string; ad
   return { title, advice };
 }
 
+/** Instead of a twin. */
+const nobodyYet = {
+  title: "Nobody else yet",
+  advice: "The gallery holds no other face to compare with. Keep your photo, and the next visitor has one.",
+};
+const onlyYouSoFar = {
+  title: "Only you so far",
+  advice: "The gallery holds your own photos, and nobody else who could be your twin.",
+};
+const samePersonNowhere = {
+  title: "Not in this gallery",
+  advice: "No photo here looks to be of the same person. Look-alikes are other people who come close.",
+};
+
 /** The page in English. Another language is another file of this shape. */
 export const en = {
   language: LANGUAGE,
@@ -184,8 +199,10 @@ export const en = {
     percent: (percent: number) => percentOf(percent),
     alike: "alike",
     // Two photos of one person begin at about 78 %, so that a twin, who is somebody else, is always below.
-    words: (exact: number) => {
+    words: (exact: number, mode: Mode) => {
       const percent = Math.round(exact);
+      if (mode === "same-person") return "Most likely the same person.";
+      if (percent >= 78) return "Perhaps the same person.";
       if (percent >= 65) return "Uncanny.";
       if (percent >= 45) return "A strong likeness.";
       if (percent >= 25) return "A fair likeness.";
@@ -197,14 +214,41 @@ export const en = {
       return count === undefined ? `Closer than ${share} of the gallery` : `Closer than ${share} of ${faces(count)}`;
     },
     open: "See the whole photo",
-    none: "Nobody else yet",
-    noneAdvice: "The gallery holds no other face to compare with. Keep your photo, and the next visitor has one.",
-    onlyYou: "Only you so far",
-    onlyYouAdvice: "The gallery holds your own photos, and nobody else who could be your twin.",
+    nobody: (mode: Mode, onlyYou: boolean) => {
+      if (mode === "same-person") return samePersonNowhere;
+      return onlyYou ? onlyYouSoFar : nobodyYet;
+    },
+  },
+
+  modes: { title: "Who is looked for", lookalike: "Look-alikes", "same-person": "Same person", nearest: "Nearest" },
+
+  least: {
+    name: "How alike the others must be",
+    value: (percent: number) => (percent === 0 ? "However alike" : `At least ${percent}${PERCENT_SIGN} alike`),
+    shown: (shown: number, count: number) =>
+      shown === count ? `All ${countOf(count, LANGUAGE)} others` : `${shown} of ${countOf(count, LANGUAGE)} others`,
+  },
+
+  pair: {
+    title: "How the two faces are shown",
+    beside: { name: "Side by side" },
+    slide: {
+      name: "Slide",
+      range: "Where the one face ends and the other begins",
+      value: (percent: number) => `${percent} percent of the left face, ${100 - percent} of the right`,
+    },
+    fade: {
+      name: "Fade",
+      range: "From the left face to the right",
+      value: (percent: number) => `${100 - percent} percent of the left face, ${percent} of the right`,
+    },
   },
 
   others: {
-    title: "The next closest",
+    title: (mode: Mode) => (mode === "same-person" ? "More photos that look to be of this person" : "The next closest"),
+    none: "None of the others is as alike as that.",
+    more: "Show more",
+    asking: "Looking for more",
     percent: (percent: number) => percentOf(percent) + PERCENT_SIGN,
   },
 

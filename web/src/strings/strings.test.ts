@@ -19,9 +19,10 @@ describe("numbers", () => {
 });
 
 test("a weak likeness is called weak", () => {
-  expect(en.verdict.words(3)).toMatch(/not close/);
-  expect(en.verdict.words(9.6)).toBe(en.verdict.words(10));
-  expect(en.verdict.words(70)).toBe("Uncanny.");
+  const words = (percent: number) => en.verdict.words(percent, "lookalike");
+  expect(words(3)).toMatch(/not close/);
+  expect(words(9.6)).toBe(words(10));
+  expect(words(70)).toBe("Uncanny.");
 });
 
 test("every problem says what it is and what to do", () => {

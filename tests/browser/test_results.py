@@ -1,0 +1,113 @@
+"""What can be done with a result: look for others, leave out the less alike, lay one face over the other."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, Request, expect
+from twin.gateway.v1 import gateway_pb2
+from twin.vectorstore.v1 import vectorstore_pb2
+
+from tests.browser.steps import choose, see_twin
+
+pytestmark = pytest.mark.browser
+
+# A grpc-web frame begins with a byte of flags and four of length.
+_FRAME_HEADER_BYTES = 5
+
+
+def _searches(page: Page) -> list[gateway_pb2.SearchRequest]:
+    """Returns the list that every search from now on is added to."""
+    asked: list[gateway_pb2.SearchRequest] = []
+
+    def read(request: Request) -> None:
+        if request.url.endswith("TwinService/Search"):
+            asked.append(gateway_pb2.SearchRequest.FromString((request.post_data_buffer or b"")[_FRAME_HEADER_BYTES:]))
+
+    page.on("request", read)
+    return asked
+
+
+async def test_another_mode_looks_for_others_with_the_same_face(page: Page, newton_photo: Path) -> None:
+    asked = _searches(page)
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await page.get_by_text("Same person", exact=True).click()
+    await expect(page.get_by_role("heading", name="Not in this gallery")).to_be_visible()
+    await page.get_by_text("Nearest", exact=True).click()
+    await see_twin(page)
+    await expect(page.get_by_role("radio", name="Nearest")).to_be_checked()
+    assert [request.mode for request in asked] == [
+        vectorstore_pb2.MATCH_MODE_LOOKALIKE,
+        vectorstore_pb2.MATCH_MODE_SAME_PERSON,
+        vectorstore_pb2.MATCH_MODE_NEAREST,
+    ]
+    assert [request.face_index for request in asked[1:]] == [0, 0]
+
+
+async def test_the_mode_is_chosen_with_the_arrow_keys_and_keeps_the_focus(page: Page, newton_photo: Path) -> None:
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await page.get_by_role("radio", name="Look-alikes").focus()
+    await page.keyboard.press("ArrowRight")
+    await expect(page.get_by_role("heading", name="Not in this gallery")).to_be_visible()
+    await expect(page.get_by_role("radio", name="Same person")).to_be_focused()
+
+
+async def test_a_minimum_leaves_out_the_less_alike_at_once(page: Page, newton_photo: Path) -> None:
+    asked = _searches(page)
+    await choose(page, newton_photo)
+    best = await see_twin(page)
+    percents = page.locator(".others .card-percent")
+    all_percents = [int(re.sub(r"\D", "", text)) for text in await percents.all_inner_texts()]
+    least = all_percents[2]
+    slider = page.get_by_role("slider", name="How alike the others must be")
+    await slider.fill(str(least))
+    passing = [percent for percent in all_percents if percent >= least]
+    await expect(percents).to_have_count(len(passing))
+    await expect(page.locator(".least output")).to_have_text(f"{len(passing)} of {len(all_percents)} others")
+    await slider.fill("99")
+    await expect(page.get_by_text("None of the others is as alike as that.")).to_be_visible()
+    await expect(page.locator(".words h1")).to_have_text(best)
+    assert len(asked) == 1
+
+
+async def test_more_of_the_others_are_there_for_the_asking(page: Page, newton_photo: Path) -> None:
+    asked = _searches(page)
+    await choose(page, newton_photo)
+    await see_twin(page)
+    cards = page.locator(".others .card")
+    before = await cards.count()
+    await page.get_by_role("button", name="Show more").click()
+    await expect(cards.nth(before)).to_be_visible()
+    await expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+    assert [request.limit for request in asked] == [15, 100]
+
+
+async def test_one_face_is_drawn_across_the_other(page: Page, newton_photo: Path) -> None:
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await page.get_by_text("Slide", exact=True).click()
+    edge = page.get_by_role("slider", name="Where the one face ends")
+    await expect(edge).to_have_value("50")
+    await edge.press("ArrowRight")
+    await expect(edge).to_have_value("51")
+    box = await page.locator(".pair").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    await page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + box["width"] * 0.2, middle, steps=4)
+    await page.mouse.up()
+    assert abs(int(await edge.input_value()) - 20) <= 1
+    await expect(page.locator(".twin-frame")).to_have_css("clip-path", re.compile(r"inset\(0px 0px 0px (19|20|21)%\)"))
+
+
+async def test_one_face_fades_into_the_other(page: Page, newton_photo: Path) -> None:
+    await choose(page, newton_photo)
+    await see_twin(page)
+    await page.get_by_text("Fade", exact=True).click()
+    await page.get_by_role("slider", name="From the left face to the right").fill("75")
+    await expect(page.locator(".twin-frame")).to_have_css("opacity", "0.75")
+    await page.get_by_text("Side by side", exact=True).click()
+    await expect(page.locator(".twin-frame")).to_have_css("opacity", "1")

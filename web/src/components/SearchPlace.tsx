@@ -1,0 +1,32 @@
+import type { Search, State } from "../state/state";
+import { KeepSection } from "./KeepSection";
+import { QueryPhoto } from "./QueryPhoto";
+import { Stage } from "./Stage";
+import { TwinGrid } from "./TwinGrid";
+import { YourselfGrid } from "./YourselfGrid";
+
+/** The search: two faces, the photo with all of its faces, the other twins. */
+export function SearchPlace({ state }: { state: State }) {
+  const { search, wish } = state;
+  const shownPhoto = withFaces(search);
+  const keep = <KeepSection keep={state.keep} canKeep={search.phase === "done"} />;
+  return (
+    <>
+      <Stage search={search} gallery={state.gallery} mode={wish.mode} picturesMissing={state.picturesMissing} />
+      {shownPhoto && <QueryPhoto {...shownPhoto}>{keep}</QueryPhoto>}
+      {search.phase === "done" && (
+        <>
+          <TwinGrid search={search} wish={wish} />
+          <YourselfGrid photos={search.result.yourself} />
+        </>
+      )}
+      {!shownPhoto && keep}
+    </>
+  );
+}
+
+/** The photo and its faces, once they are known. */
+function withFaces(search: Search) {
+  if (!("found" in search) || !search.found || !search.photo) return undefined;
+  return { photo: search.photo, found: search.found, chosen: search.chosen };
+}

@@ -114,6 +114,12 @@ def _models_verify(chosen: argparse.Namespace, settings: ClientSettings, console
     return verify_models(chosen.pack or settings.model_pack, settings, console)
 
 
+def _drive_login(chosen: argparse.Namespace, _settings: ClientSettings, console: Console) -> int:
+    from cli.drive import SignIn, login
+
+    return login(SignIn(chosen.client, chosen.imports, chosen.port, chosen.browser), console)
+
+
 def _drive_reconcile(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
     from cli.drive_reconcile import reconcile
 
@@ -215,6 +221,24 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=_models_verify)
 
     drive = commands.add_parser("drive", help="the photo store").add_subparsers(required=True, metavar="ACTION")
+    signing_in = drive.add_parser(
+        "login",
+        help="sign in to Google Drive, once, in a browser",
+        description="Signs in as the owner of the Drive that is to hold the photos, and keeps the token in the data"
+        " folder, or in TWIN_GOOGLE_TOKEN_FILE. A gateway that runs takes it up by itself.",
+    )
+    signing_in.add_argument(
+        "--client",
+        type=Path,
+        metavar="FILE",
+        help="the OAuth client's JSON file; TWIN_GOOGLE_CLIENT_ID and TWIN_GOOGLE_CLIENT_SECRET when left out",
+    )
+    signing_in.add_argument("--imports", action="store_true", help="let imports read your own photos, too")
+    signing_in.add_argument("--port", type=int, default=0, help="where the browser is sent back to (default: any)")
+    signing_in.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="print the address instead of opening it"
+    )
+    signing_in.set_defaults(run=_drive_login)
     reconciling = drive.add_parser(
         "reconcile",
         help="what has only one side: originals without a photo, photos without their original",

@@ -40,6 +40,8 @@ QUICK: Final = Patience(retry_s=1.2, silence_s=1.5, total_s=1.5)
 # An upload is begun after a small question was answered, and may take as long as its caller has.
 UPLOAD: Final = Patience(retry_s=1.5, silence_s=10.0, total_s=120.0)
 READ: Final = Patience(retry_s=4.0, silence_s=5.0, total_s=30.0)
+# What fails is tried again later by itself, and its caller told so.
+REMOVE: Final = Patience(retry_s=1.5, silence_s=3.0, total_s=5.0)
 # Nobody waits.
 BACKGROUND: Final = Patience(retry_s=30.0, silence_s=20.0, total_s=60.0)
 

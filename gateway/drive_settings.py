@@ -1,17 +1,19 @@
-"""What can be said about Google Drive, to the gateway and to the command."""
+"""Where originals are kept, and what is to be known for Google Drive: read by the gateway and by the command."""
 
 from pathlib import Path
+from typing import Final, Literal
 
 from pydantic import SecretStr
 
 from runtime.settings import ServiceSettings
 
-GOOGLE_ENDPOINT = "https://www.googleapis.com/"
+GOOGLE_ENDPOINT: Final = "https://www.googleapis.com/"
 
 
 class DriveSettings(ServiceSettings):
-    """Settings of originals in Google Drive; names in the environment carry the prefix TWIN_."""
+    """Settings of the photo store; names in the environment carry the prefix TWIN_."""
 
+    photo_store: Literal["local", "drive"] = "local"
     # One of these says who signs in: a service account's key file, or the token that `twin drive login` leaves.
     google_service_account_file: Path | None = None
     google_token_json: SecretStr | None = None

@@ -7,7 +7,7 @@ What the application uploaded bears its mark and may be removed; every other fil
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from gateway.drive_calls import BACKGROUND, QUICK, READ, UPLOAD, WORKERS, DriveCalls
+from gateway.drive_calls import BACKGROUND, QUICK, READ, REMOVE, UPLOAD, WORKERS, DriveCalls
 from gateway.drive_credentials import load_credentials
 from gateway.drive_errors import Damaged, DriveFull, DriveUnavailable, IdInUse
 from gateway.drive_files import (
@@ -112,10 +112,10 @@ class DriveStore:
         kept = parse_kept(key)
 
         try:
-            properties = (await self._calls.run(lambda http: self._files.stat(http, kept.file_id), READ)).properties
+            properties = (await self._calls.run(lambda http: self._files.stat(http, kept.file_id), REMOVE)).properties
             if properties.get(MARK) != MARK_ORIGINAL or properties.get("photo_id") != kept.photo_id:
                 raise BadKey("the file is its owner's")
-            await self._calls.run(lambda http: self._files.delete(http, kept.file_id), READ)
+            await self._calls.run(lambda http: self._files.delete(http, kept.file_id), REMOVE)
         except NotFound:
             return
 

@@ -14,6 +14,7 @@ from gateway.auth import Authorizer, read_admin_key
 from gateway.checks import Limits
 from gateway.compare import Comparer
 from gateway.consent_texts import load_consent_texts
+from gateway.drive_store import DriveStore
 from gateway.embedder_client import Embedder
 from gateway.grpc_web import GrpcWebProxy
 from gateway.http_app import HttpParts, make_http_app
@@ -33,6 +34,7 @@ from gateway.search import Searcher
 from gateway.servicer import Journeys, TwinServicer
 from gateway.settings import GatewaySettings
 from gateway.start import wait_for_peers
+from gateway.store_watch import StoreWatch
 from gateway.sweep import Sweeper
 from gateway.vectorstore_client import VectorStore
 from runtime.channels import open_channel
@@ -50,7 +52,7 @@ _PICTURE_WORKERS: Final = 2
 def open_photo_store(settings: GatewaySettings) -> PhotoStore:
     """Returns the store that the settings name; raises StartupError."""
     if settings.photo_store == "drive":
-        raise StartupError("TWIN_PHOTO_STORE=drive is not in this version; set it to local")
+        return DriveStore(settings)
     folder = settings.data_path("photos")
     try:
         return LocalStore(folder)
@@ -185,6 +187,7 @@ class GatewayService:
         sweeper = Sweeper(self._vectors, self._store, store_timeout_s=settings.store_timeout_s)
         context.tasks.spawn(self._remover.retry_forever(), "removals")
         context.tasks.spawn(sweeper.sweep_forever(settings.sweep_interval_s), "sweep")
+        context.tasks.spawn(StoreWatch(self._store, context.readiness).watch_forever(), "store-watch")
 
     async def stop(self) -> None:
         """Closes the HTTP port and the channels."""
@@ -192,6 +195,7 @@ class GatewayService:
             await self._runner.cleanup()
         await self._import_database.close()
         await self._renditions.close()
+        await self._store.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*(channel.close() for channel in self._channels))
 

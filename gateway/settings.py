@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -59,7 +59,6 @@ class GatewaySettings(DriveSettings):
     allowed_hosts: Hosts = ()
     # The built page; found beside the package when unset.
     web_dir: Path | None = None
-    photo_store: Literal["local", "drive"] = "local"
     # Where imports keep their jobs; the embedded PostgreSQL under the data folder when unset. Secret, since it can hold
     # a password.
     database_url: SecretStr | None = None

@@ -21,6 +21,12 @@ class Readiness:
         self._phase = Phase.STARTING
         self._reason = "the service is starting"
         self._listeners: list[Callable[[bool], None]] = []
+        self._degraded: dict[str, str] = {}
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What does not work although calls are served, a line each."""
+        return tuple(f"{part}: {why}" for part, why in self._degraded.items())
 
     @property
     def is_ready(self) -> bool:
@@ -56,6 +62,13 @@ class Readiness:
         """Refuses calls for now; mark_ready takes it back."""
         if self._phase in (Phase.STARTING, Phase.READY):
             self._move(Phase.STARTING, reason)
+
+    def mark_degraded(self, part: str, why: str) -> None:
+        """Tells that a part does not work that the rest can do without; "" for why takes it back."""
+        if why:
+            self._degraded[part] = why
+        else:
+            self._degraded.pop(part, None)
 
     def mark_draining(self) -> None:
         """Turns health away while calls are still served. Final."""

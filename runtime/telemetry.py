@@ -24,7 +24,10 @@ READY: Final = Gauge("twin_ready", "1 while health is SERVING.")
 
 
 def add_probe_routes(app: web.Application, readiness: Readiness) -> None:
-    """Adds /livez (200 unless a part of the service died) and /readyz (200 while SERVING, else 503 and why)."""
+    """Adds /livez (200 unless a part of the service died) and /readyz (200 while SERVING, else 503 and why).
+
+    A part that does not work, and that the rest can do without, is named in a line that begins with "degraded:".
+    """
 
     async def livez(_request: web.Request) -> web.Response:
         if readiness.has_failed:
@@ -34,7 +37,7 @@ def add_probe_routes(app: web.Application, readiness: Readiness) -> None:
     async def readyz(_request: web.Request) -> web.Response:
         if not readiness.is_ready:
             return web.Response(status=503, text=readiness.reason + "\n")
-        return web.Response(text="ok\n")
+        return web.Response(text="\n".join(("ok", *(f"degraded: {line}" for line in readiness.degraded))) + "\n")
 
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from yarl import URL
 
 from tests.drive_emulator import fields, query
 from tests.drive_emulator.answers import Refused, not_found, token_error
@@ -51,6 +52,7 @@ def make_app(drive: Drive, tokens: Tokens, faults: Faults) -> web.Application:
         ("PUT", upload, "upload.part", routes.upload_part),
     ):
         app.router.add_route(method, path, routes.with_faults(operation, handler))
+    app.router.add_get("/auth", routes.authorize)
     app.router.add_post("/emulator/faults", routes.set_faults)
     app.router.add_post("/emulator/large-file", routes.add_large_file)
     app.router.add_get("/emulator/state", routes.state)
@@ -90,6 +92,14 @@ class _Routes:
     async def token(self, request: web.Request) -> web.StreamResponse:
         answer = self._tokens.issue(await request.post())
         return web.json_response(answer) if answer is not None else token_error("invalid_grant")
+
+    async def authorize(self, request: web.Request) -> web.StreamResponse:
+        """A browser signs in: everybody who asks may."""
+        code = self._tokens.authorize(request.query["scope"])
+        back = URL(request.query["redirect_uri"]).with_query(
+            {"code": code, "state": request.query["state"], "scope": request.query["scope"]}
+        )
+        raise web.HTTPFound(back)
 
     async def about(self, request: web.Request) -> web.StreamResponse:
         self._access(request)

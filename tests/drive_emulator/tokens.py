@@ -29,6 +29,7 @@ class Tokens:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._grants: dict[str, frozenset[str]] = {}
+        self._codes: dict[str, frozenset[str]] = {}
         self._service_accounts: set[str] = set()
         self._access: dict[str, Access] = {}
         self.refreshes = 0
@@ -40,6 +41,13 @@ class Tokens:
         with self._lock:
             self._grants[token] = frozenset(scopes or {FILE_SCOPE})
         return token
+
+    def authorize(self, scopes: str) -> str:
+        """Returns the code that a browser brings back from a sign-in."""
+        code = secrets.token_urlsafe(12)
+        with self._lock:
+            self._codes[code] = frozenset(scopes.split())
+        return code
 
     def add_service_account(self, email: str) -> None:
         with self._lock:
@@ -65,7 +73,13 @@ class Tokens:
         """Answers a request for a token; None means invalid_grant."""
         with self._lock:
             self.refreshes += 1
-            if form.get("grant_type") == "refresh_token":
+            refresh_token = None
+            if form.get("grant_type") == "authorization_code":
+                scopes, is_service_account = self._codes.pop(form.get("code", ""), None), False
+                if scopes is not None:
+                    refresh_token = f"1//{secrets.token_urlsafe(12)}"
+                    self._grants[refresh_token] = scopes
+            elif form.get("grant_type") == "refresh_token":
                 scopes = self._grants.get(form.get("refresh_token", ""))
                 is_service_account = False
             else:
@@ -76,12 +90,13 @@ class Tokens:
                 return None
             token = f"ya29.{secrets.token_urlsafe(16)}"
             self._access[token] = Access(scopes, is_service_account)
-        return {
+        answer = {
             "access_token": token,
             "expires_in": self.lifetime_s,
             "token_type": "Bearer",
             "scope": " ".join(sorted(scopes)),
         }
+        return answer if refresh_token is None else {**answer, "refresh_token": refresh_token}
 
 
 def _claims(assertion: str) -> dict[str, Any]:

@@ -264,7 +264,7 @@ async def test_a_deletion_that_was_heard_counts_as_one(emulator: DriveEmulator, 
 async def test_a_deletion_that_was_not_heard_does_not(
     emulator: DriveEmulator, store: DriveStore, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.drive_store.READ", Patience(retry_s=0.2, silence_s=0.2, total_s=1.0))
+    monkeypatch.setattr("gateway.drive_store.REMOVE", Patience(retry_s=0.2, silence_s=0.2, total_s=1.0))
     key = await put(store)
     emulator.faults.add(kind, "files.delete", times=None)
     with pytest.raises(DependencyUnavailable):

@@ -21,7 +21,7 @@ FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 MARK: Final = "twin"
 MARK_FOLDER: Final = "folder"
 MARK_ORIGINAL: Final = "original"
-_FIELDS: Final = "id,name,mimeType,size,md5Checksum,createdTime,modifiedTime,trashed,appProperties"
+_FIELDS: Final = "id,name,mimeType,size,md5Checksum,createdTime,modifiedTime,trashed,parents,appProperties"
 _PAGE_SIZE: Final = 1000
 _MIME_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 # What goes wrong is told by its outcome; these lines hold pieces of answers.
@@ -40,12 +40,18 @@ class FileInfo:
     create_time_s: float
     modify_time_s: float
     is_trashed: bool
+    parent_ids: tuple[str, ...]
     properties: dict[str, str]
 
     @property
     def is_folder(self) -> bool:
         """True for a folder."""
         return self.mime_type == FOLDER_TYPE
+
+    @property
+    def is_ours(self) -> bool:
+        """True for what the application made."""
+        return MARK in self.properties
 
     @property
     def kept_key(self) -> str | None:
@@ -246,6 +252,7 @@ def info_of(file: dict[str, Any]) -> FileInfo:
         create_time_s=datetime.fromisoformat(file["createdTime"]).timestamp(),
         modify_time_s=datetime.fromisoformat(file["modifiedTime"]).timestamp(),
         is_trashed=bool(file.get("trashed")),
+        parent_ids=tuple(file.get("parents", ())),
         properties=file.get("appProperties", {}),
     )
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from gateway.drive_calls import BACKGROUND, QUICK, READ, REMOVE, UPLOAD, WORKERS, DriveCalls
+from gateway.drive_changes import Changed, DriveChanges
 from gateway.drive_credentials import load_credentials
 from gateway.drive_errors import Damaged, DriveFull, DriveUnavailable, IdInUse
 from gateway.drive_files import (
@@ -151,6 +152,10 @@ class DriveStore:
     async def changes(self, token: str) -> ChangePage:
         """Returns a piece of what changed since the token was given; raises DriveUnavailable."""
         return await self._calls.run(lambda http: self._files.changes(http, token), BACKGROUND)
+
+    def changed(self, folder: str, token: str) -> AsyncGenerator[Changed, None]:
+        """Yields what changed in a folder since the token was given; raises BadKey or DriveUnavailable."""
+        return DriveChanges(self._files, self._calls).since(folder, token)
 
     async def close(self) -> None:
         """Cuts off what is in progress."""

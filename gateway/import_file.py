@@ -11,6 +11,7 @@ from typing import Final
 import grpc
 
 from gateway.deadlines import TimeLeft
+from gateway.drive_errors import DriveRefused
 from gateway.import_ledger import ADDED, FAILED, UNCHANGED, ImportLedger, ImportRun, OpenFile, Settled
 from gateway.import_line import EnrolLine, ImportStopped
 from gateway.orders import FaceSelection
@@ -19,7 +20,7 @@ from gateway.photo_store import BadKey, PhotoStore
 from gateway.records import NewPhoto, Source, StoredPhoto
 from gateway.vectorstore_client import VectorStore
 from runtime.byte_budget import ByteBudget
-from runtime.errors import DuplicatePhoto, InvalidField, ModelMismatch, NotFound, PeerError, TwinError
+from runtime.errors import DuplicatePhoto, InvalidField, ModelMismatch, NotFound, PeerError, StorageFull, TwinError
 from runtime.status import error_info, to_status
 
 # Photos on their way to the embedder, whose bytes are in memory, and those bytes together.
@@ -55,8 +56,8 @@ class FileImporter:
 
     async def settle(
         self, file: OpenFile, run: ImportRun, ledger: ImportLedger, line: EnrolLine, time_left: TimeLeft
-    ) -> Settled | None:
-        """Returns what became of a photo, None when it is to be tried again; raises ImportStopped."""
+    ) -> Settled | TwinError:
+        """Returns what became of a photo, or why it is to be tried again; raises ImportStopped."""
         async with self._room(file.listed.size_bytes):
             try:
                 return await self._import(file, run, ledger, line, time_left)
@@ -68,12 +69,14 @@ class FileImporter:
                 if reason == ModelMismatch.reason:
                     raise ImportStopped(error) from error
                 return _failed(file, error)
+            except (DriveRefused, StorageFull) as error:
+                raise ImportStopped(error) from error
             except TwinError as error:
                 return _failed(file, error)
 
     async def _import(
         self, file: OpenFile, run: ImportRun, ledger: ImportLedger, line: EnrolLine, time_left: TimeLeft
-    ) -> Settled | None:
+    ) -> Settled:
         key = file.listed.key
         known_id = file.photo_id
         if known_id is None and file.listed.fingerprint:
@@ -134,7 +137,7 @@ def failed(key: str, error: TwinError) -> Settled:
     return Settled(key, FAILED, error=to_status(error).SerializeToString())
 
 
-def _failed(file: OpenFile, error: TwinError) -> Settled | None:
+def _failed(file: OpenFile, error: TwinError) -> Settled | TwinError:
     if code_of(error) in _PASSING and file.attempt_count + 1 < MAX_ATTEMPTS:
-        return None
+        return error
     return failed(file.listed.key, error)

@@ -6,7 +6,7 @@ failures are numbered in the order in which others see them.
 """
 
 import uuid
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,14 +20,16 @@ from gateway.orders import ImportOrder
 ADDED: Final = "added"
 UNCHANGED: Final = "unchanged"
 FAILED: Final = "failed"
+# One job's photos: few, so that the work of a worker that died is soon done again, and that many share an import.
+PAGE_FILES: Final = 16
 # Failures told at a time, so that a message stays within what gRPC carries; and jobs looked after at a time.
 MAX_FAILURES_EACH: Final = 1000
 _MAX_MENDED: Final = 1000
 
 _BEGIN_SQL: Final = """
     INSERT INTO imports AS i (gallery, store, folder, collection, all_faces, run, is_walked, is_finished, seen_count,
-        added_count, unchanged_count, failed_count)
-    VALUES ($1, $2, $3, $4, $5, 1, false, false, 0, 0, 0, 0)
+        added_count, unchanged_count, failed_count, gallery_made)
+    VALUES ($1, $2, $3, $4, $5, 1, false, false, 0, 0, 0, 0, $6)
     ON CONFLICT (gallery, store, folder) DO UPDATE SET
         collection = $4,
         all_faces = $5,
@@ -38,7 +40,11 @@ _BEGIN_SQL: Final = """
         unchanged_count = CASE WHEN i.is_finished THEN 0 ELSE i.unchanged_count END,
         failed_count = CASE WHEN i.is_finished THEN 0 ELSE i.failed_count END,
         begin_time = CASE WHEN i.is_finished THEN now() ELSE i.begin_time END,
-        change_token = CASE WHEN i.is_finished THEN i.next_change_token ELSE i.change_token END,
+        change_token = CASE
+            WHEN i.gallery_made IS DISTINCT FROM $6 THEN NULL
+            WHEN i.is_finished THEN i.next_change_token
+            ELSE i.change_token END,
+        gallery_made = $6,
         is_finished = false
     RETURNING import_id, run, change_token
 """
@@ -69,6 +75,20 @@ _SETTLE_SQL: Final = """
     FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bytea[], $7::bigint[])
         AS t (key, outcome, photo_id, error, failure_number)
     WHERE f.import_id = $1 AND f.run = $2 AND f.key = t.key
+"""
+_FAILED_BEFORE_SQL: Final = """
+    SELECT key, path, fingerprint, size_bytes, person, collection, photo_id, enrolling_run, attempt_count
+    FROM import_files WHERE import_id = $1 AND run < $2 AND outcome = 'failed' LIMIT $3
+"""
+# What did not change was not looked at, and counts as seen once.
+_END_WALK_SQL: Final = """
+    WITH untouched AS (
+        SELECT count(*) AS count FROM imports JOIN import_files f USING (import_id)
+        WHERE import_id = $1 AND NOT is_walked AND change_token IS NOT NULL AND f.run < $2
+    )
+    UPDATE imports SET is_walked = true, next_change_token = $3, seen_count = seen_count + untouched.count,
+        unchanged_count = unchanged_count + untouched.count
+    FROM untouched WHERE import_id = $1
 """
 _FINISH_SQL: Final = """
     UPDATE imports SET is_finished = true
@@ -151,11 +171,20 @@ class ImportLedger:
         self._pool = pool
         self._queue = ImportQueue(pool, is_pool=True)
 
-    async def begin(self, order: ImportOrder, store: str) -> ImportRun:
-        """Begins a run, or joins the one that is not finished yet, and queues what is missing of its jobs."""
+    async def begin(self, order: ImportOrder, store: str, gallery_made_s: float) -> ImportRun:
+        """Begins a run, or joins the one that is not finished yet, and queues what is missing of its jobs.
+
+        gallery_made_s: seconds since 1970; a gallery that was made anew lacks what did not change.
+        """
         with mapped_errors():
             row: Any = await self._pool.fetchrow(
-                _BEGIN_SQL, order.gallery, store, order.folder, order.collection, order.all_faces
+                _BEGIN_SQL,
+                order.gallery,
+                store,
+                order.folder,
+                order.collection,
+                order.all_faces,
+                gallery_made_s,
             )
             run = ImportRun(row["import_id"], row["run"], order, row["change_token"])
         await self.mend(run)
@@ -202,14 +231,57 @@ class ImportLedger:
                 )
                 await ImportQueue(connection).put(run.import_id, [_page_job(run, page)])
 
+    async def list_failed(self, run: ImportRun) -> None:
+        """Queues the files again that failed in the run before, for a run that does not find them by itself."""
+        while True:
+            with mapped_errors():
+                rows = await self._pool.fetch(_FAILED_BEFORE_SQL, run.import_id, run.run, _MAX_MENDED)
+            files = [_open_file(row, run.run).listed for row in rows]
+            if not files:
+                return
+            for start in range(0, len(files), PAGE_FILES):
+                await self.list_files(run, files[start : start + PAGE_FILES])
+
+    async def forget(self, run: ImportRun, keys: Collection[str]) -> None:
+        """Forgets files that are gone from the folder; their photos are the reconciliation's to find."""
+        with mapped_errors():
+            await self._pool.execute(
+                "DELETE FROM import_files WHERE import_id = $1 AND run < $2 AND key = ANY($3)",
+                run.import_id,
+                run.run,
+                keys,
+            )
+
+    async def look_at_all(self, run: ImportRun) -> None:
+        """Records that a run does not follow changes after all."""
+        with mapped_errors():
+            await self._pool.execute(
+                "UPDATE imports SET change_token = NULL WHERE import_id = $1 AND run = $2", run.import_id, run.run
+            )
+
     async def end_walk(self, run: ImportRun, next_change_token: str | None) -> None:
         """Records that every file is listed, and from where the next run may follow changes."""
         async with self._of_run(run) as connection:
             if connection is not None:
+                await connection.execute(_END_WALK_SQL, run.import_id, run.run, next_change_token)
+
+    async def metadata_files(self, run: ImportRun) -> dict[str, str]:
+        """Returns the paths of the files that say something of the folder's photos, by key."""
+        with mapped_errors():
+            rows = await self._pool.fetch("SELECT key, path FROM import_metadata WHERE import_id = $1", run.import_id)
+        return {row["key"]: row["path"] for row in rows}
+
+    async def set_metadata_files(self, run: ImportRun, paths: Mapping[str, str]) -> None:
+        """Keeps which files say something of the folder's photos."""
+        async with self._of_run(run) as connection:
+            if connection is not None:
+                await connection.execute("DELETE FROM import_metadata WHERE import_id = $1", run.import_id)
                 await connection.execute(
-                    "UPDATE imports SET is_walked = true, next_change_token = $2 WHERE import_id = $1",
+                    "INSERT INTO import_metadata SELECT $1, key, path "
+                    "FROM unnest($2::text[], $3::text[]) AS t (key, path)",
                     run.import_id,
-                    next_change_token,
+                    list(paths),
+                    list(paths.values()),
                 )
 
     async def open_files(self, run: ImportRun, page: str) -> list[OpenFile]:

@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS imports (
     next_change_token text,
     -- From where this run follows them; null: every file is looked at.
     change_token text,
+    -- When the gallery was made: into one that was made anew, every file is imported again.
+    gallery_made double precision,
     UNIQUE (gallery, store, folder)
 );
 
@@ -55,3 +57,11 @@ CREATE INDEX IF NOT EXISTS import_files_open ON import_files (import_id, run, pa
 CREATE INDEX IF NOT EXISTS import_files_failed ON import_files (import_id, run, failure_number)
     WHERE failure_number IS NOT NULL;
 CREATE INDEX IF NOT EXISTS import_files_by_content ON import_files (fingerprint) WHERE photo_id IS NOT NULL;
+
+-- The files of a folder that say something of its photos.
+CREATE TABLE IF NOT EXISTS import_metadata (
+    import_id bigint,
+    key text,
+    path text,
+    PRIMARY KEY (import_id, key)
+);

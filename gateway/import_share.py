@@ -61,13 +61,15 @@ class ImportShare:
         files = await self.ledger.open_files(self.run, page)
         settled: list[Settled] = []
         to_try_again: list[OpenFile] = []
+        reasons: list[TwinError] = []
 
         async def settle(file: OpenFile) -> None:
             outcome = await self._files.settle(file, self.run, self.ledger, self._line, self._time_left)
-            if outcome is None:
-                to_try_again.append(file)
-            else:
+            if isinstance(outcome, Settled):
                 settled.append(outcome)
+            else:
+                to_try_again.append(file)
+                reasons.append(outcome)
 
         tasks = [asyncio.create_task(settle(file)) for file in files]
         try:
@@ -78,6 +80,8 @@ class ImportShare:
             await asyncio.gather(*tasks, return_exceptions=True)
             if settled:
                 await self.ledger.settle(self.run, settled)
+        if len(to_try_again) > 1 and not settled:
+            raise ImportStopped(reasons[0])  # All of them: the store is away, rather than a photo of it.
         if to_try_again:
             await self.ledger.note_attempt(self.run, [file.listed.key for file in to_try_again])
             raise JobPutBack(FIRST_DELAY_S * 2 ** max(file.attempt_count for file in to_try_again))

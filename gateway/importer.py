@@ -74,7 +74,9 @@ class Importer:
     ) -> None:
         """takeover_s: how long another gateway is silent before its jobs are taken over."""
         self._embedder = embedder
+        self._vectors = vectors
         self._store = store
+        self._store_timeout_s = store_timeout_s
         self._database = database
         self._walk = ImportWalk(store)
         self._files = FileImporter(vectors, store, max_image_bytes=max_image_bytes, store_timeout_s=store_timeout_s)
@@ -96,7 +98,8 @@ class Importer:
         with self._admission.enter():
             pool = await self._database.open()
             ledger = ImportLedger(pool)
-            run = await ledger.begin(order, self._store.name)
+            gallery = await self._vectors.get_gallery(order.gallery, time_left(self._store_timeout_s))
+            run = await ledger.begin(order, self._store.name, gallery.create_time_s)
             line = EnrolLine(self._embedder)
             share = ImportShare(run, ledger, self._walk, self._files, line, time_left)
             calling = asyncio.create_task(line.run(time_left(self._import_timeout_s)), name="import-line")

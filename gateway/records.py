@@ -90,12 +90,13 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """A gallery and its size."""
+    """A gallery and its size. create_time_s is seconds since 1970."""
 
     name: str
     model_id: str
     photo_count: int
     face_count: int
+    create_time_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

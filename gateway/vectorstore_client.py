@@ -106,7 +106,8 @@ class VectorStore:
             with peer_errors(DEPENDENCY):
                 page = await self._stub.ListGalleries(request, timeout=timeout_s, metadata=request_metadata())
             for gallery in page.galleries:
-                yield Gallery(gallery.name, gallery.model_id, gallery.photo_count, gallery.face_count)
+                made_s = gallery.create_time.ToNanoseconds() / 1e9
+                yield Gallery(gallery.name, gallery.model_id, gallery.photo_count, gallery.face_count, made_s)
             token = page.next_page_token
             if not token:
                 return

@@ -102,6 +102,8 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         self.script = Script()
         self.photos: dict[str, tuple[str, vs.Photo]] = {}
         self.galleries: dict[str, str] = {}
+        # When they were made, seconds since 1970.
+        self.made_s = 0
         self.removals: dict[str, vs.Removal] = {}
         self.deleted: dict[str, tuple[bytes, vs.DeletePhotoResponse]] = {}
         self.recorded: list[vs.RecordAuditRequest] = []
@@ -232,7 +234,9 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         for name, model_id in self.galleries.items():
             photos = [photo for gallery, photo in self.photos.values() if gallery == name]
             faces = sum(len(photo.faces) for photo in photos)
-            galleries.append(vs.Gallery(name=name, model_id=model_id, photo_count=len(photos), face_count=faces))
+            gallery = vs.Gallery(name=name, model_id=model_id, photo_count=len(photos), face_count=faces)
+            gallery.create_time.FromSeconds(self.made_s)
+            galleries.append(gallery)
         return vs.ListGalleriesResponse(galleries=galleries)
 
     async def AddPhotos(

@@ -8,6 +8,7 @@ from playwright.async_api import Page, Request, expect
 from twin.gateway.v1 import gateway_pb2
 from twin.vectorstore.v1 import vectorstore_pb2
 
+from tests.browser.conftest import DESKTOP, visit
 from tests.browser.steps import choose, see_twin
 
 pytestmark = pytest.mark.browser
@@ -111,3 +112,40 @@ async def test_one_face_fades_into_the_other(page: Page, newton_photo: Path) -> 
     await expect(page.locator(".twin-frame")).to_have_css("opacity", "0.75")
     await page.get_by_text("Side by side", exact=True).click()
     await expect(page.locator(".twin-frame")).to_have_css("opacity", "1")
+
+
+async def test_the_twins_of_a_result_are_found_and_the_way_back_leads_home(page: Page, newton_photo: Path) -> None:
+    asked = _searches(page)
+    await choose(page, newton_photo)
+    own = await see_twin(page)
+    name = await page.locator(".others .card-name").first.inner_text()
+    await page.locator(".others .card").first.click()
+    await page.get_by_role("dialog").get_by_role("button", name="Find twins of this face").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await page.locator(".stage-done .twin-frame img.face-photo-here").wait_for()
+    await expect(page.get_by_role("heading", name="29 faces in the photo")).to_be_visible()
+    same = page.get_by_role("region", name="Photos that look to be of the same person")
+    await expect(same.locator(".card-name").first).to_have_text(name)
+    assert name not in await page.locator(".others:not(.yourself) .card-name").all_inner_texts()
+    # A photo out of the gallery has been kept already.
+    await expect(page.get_by_role("button", name="Keep my photo here")).to_have_count(0)
+    await page.get_by_role("button", name="Back to my photo").click()
+    assert await see_twin(page) == own
+    await expect(page.get_by_role("button", name="Back to my photo")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Keep my photo here")).to_be_visible()
+    assert len(asked) == 2
+
+
+async def test_a_photo_that_was_deleted_meanwhile_is_no_mystery(twin_page_url: str, newton_photo: Path) -> None:
+    # The browser itself reports the missing picture in the console.
+    async with visit(twin_page_url, DESKTOP, expected_errors=re.compile("404")) as page:
+        await choose(page, newton_photo)
+        own = await see_twin(page)
+        await page.locator(".others .card").first.click()
+        dialog = page.get_by_role("dialog")
+        await dialog.locator(".viewer-outline").wait_for()
+        await page.route(re.compile("/photos/.*size=original"), lambda route: route.fulfill(status=404))
+        await dialog.get_by_role("button", name="Find twins of this face").click()
+        await expect(page.get_by_role("heading", name="This photo can no longer be had")).to_be_visible()
+        await page.get_by_role("button", name="Back to my photo").click()
+        assert await see_twin(page) == own

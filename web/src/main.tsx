@@ -9,8 +9,10 @@ import "./styles/forms.css";
 import { render } from "preact";
 import { App } from "./components/App";
 import { countGallery } from "./state/gallery";
+import { letGoOfPhotos } from "./state/photos";
 
 const root = document.getElementById("page");
 if (!root) throw new Error("the page has no element to be shown in");
+letGoOfPhotos();
 render(<App />, root);
 void countGallery();

@@ -16,6 +16,7 @@ export type ProblemKind =
   | "empty"
   | "link-dropped"
   | "face-gone"
+  | "picture-gone"
   | "starting"
   | "overloaded"
   | "unreachable"
@@ -75,9 +76,13 @@ const KIND_BY_CODE: Readonly<Partial<Record<Code, ProblemKind>>> = {
 /** For a refusal that does not name its limit: the service's own, where nothing else was set. */
 const USUAL_LIMIT: SizeLimit = { amount: 20 * 2 ** 20, unit: "bytes" };
 
+/** A picture of the gallery that cannot be had: its address has run out, or its owner has deleted it. */
+export class PictureGone extends Error {}
+
 /** Turns whatever a call threw into a problem. */
 export function toProblem(thrown: unknown, online: boolean = navigator.onLine): Problem {
   if (thrown instanceof UnusableFile) return { kind: thrown.why, ...(thrown.format && { format: thrown.format }) };
+  if (thrown instanceof PictureGone) return { kind: "picture-gone" };
   // fetch throws TypeError when no answer came at all.
   if (thrown instanceof TypeError) return { kind: online ? "unreachable" : "offline" };
   if (thrown instanceof DOMException && thrown.name === "TimeoutError") return { kind: "unreachable" };

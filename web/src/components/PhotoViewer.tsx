@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { inSize } from "../photo/address";
 import { page } from "../state/page";
+import { searchWithMatch } from "../state/searching";
 import { strings } from "../strings";
 import { PicturesMissing } from "./PicturesMissing";
 
@@ -20,6 +21,9 @@ export function PhotoViewer({ twin }: { twin: Twin | undefined }) {
     <dialog ref={dialog} class="viewer" aria-label={title} onClose={close} onClick={closeOutside}>
       <div class="viewer-bar">
         <p>{title}</p>
+        <button type="button" class="button button-main" onClick={() => void searchWithMatch(twin)}>
+          {strings.viewer.twins}
+        </button>
         <button type="button" class="button button-quiet" onClick={() => dialog.current?.close()}>
           {strings.viewer.close}
         </button>

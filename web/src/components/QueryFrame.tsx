@@ -18,7 +18,7 @@ export function QueryFrame({ search }: { search: Search }) {
         key={photo.url}
         photo={photo}
         face={face}
-        label={face ? strings.face.yours : strings.search.yourPhoto}
+        label={face ? strings.face.searched(photo.borrowed) : strings.search.photo(photo.borrowed)}
         moves
       />
     </figure>

@@ -25,7 +25,7 @@ export function QueryPhoto({ photo, found, chosen, children }: Props) {
       aria-labelledby="query-title"
     >
       <figure class="query-photo">
-        <img src={photo.url} alt={strings.search.yourPhoto} width={found.width} height={found.height} />
+        <img src={photo.url} alt={strings.search.photo(photo.borrowed)} width={found.width} height={found.height} />
         {faces.map((face, place) => (
           <FaceOutline
             key={face.index}

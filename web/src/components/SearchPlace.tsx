@@ -9,15 +9,21 @@ import { YourselfGrid } from "./YourselfGrid";
 export function SearchPlace({ state }: { state: State }) {
   const { search, wish } = state;
   const shownPhoto = withFaces(search);
-  const keep = <KeepSection keep={state.keep} canKeep={search.phase === "done"} />;
+  const keep = <KeepSection keep={state.keep} canKeep={search.phase === "done" && !search.photo.borrowed} />;
   return (
     <>
-      <Stage search={search} gallery={state.gallery} mode={wish.mode} picturesMissing={state.picturesMissing} />
+      <Stage
+        search={search}
+        gallery={state.gallery}
+        canGoHome={state.home !== undefined}
+        mode={wish.mode}
+        picturesMissing={state.picturesMissing}
+      />
       {shownPhoto && <QueryPhoto {...shownPhoto}>{keep}</QueryPhoto>}
       {search.phase === "done" && (
         <>
           <TwinGrid search={search} wish={wish} />
-          <YourselfGrid photos={search.result.yourself} />
+          <YourselfGrid photos={search.result.yourself} borrowed={search.photo.borrowed} />
         </>
       )}
       {!shownPhoto && keep}

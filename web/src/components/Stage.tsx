@@ -16,11 +16,13 @@ interface Props {
   search: Search;
   gallery: Gallery | undefined;
   mode: Mode;
+  canGoHome: boolean;
   picturesMissing: boolean;
 }
 
 /** Two faces side by side with their eyes level, and the words about them. Empty frames wait where the faces will be. */
-export function Stage({ search, gallery, mode, picturesMissing }: Props) {
+export function Stage(props: Props) {
+  const { search, mode } = props;
   const stage = useRef<HTMLElement>(null);
   const words = useRef<HTMLDivElement>(null);
   useLostFocus(words, search);
@@ -42,13 +44,13 @@ export function Stage({ search, gallery, mode, picturesMissing }: Props) {
         <TwinFrame search={search} />
       </FacePair>
       <div class="words" ref={words} tabIndex={-1}>
-        <Words search={search} gallery={gallery} mode={mode} picturesMissing={picturesMissing} />
+        <Words {...props} />
       </div>
     </section>
   );
 }
 
-function Words({ search, gallery, mode, picturesMissing }: Props) {
+function Words({ search, gallery, mode, canGoHome, picturesMissing }: Props) {
   switch (search.phase) {
     case "idle":
       return <Welcome />;
@@ -56,11 +58,11 @@ function Words({ search, gallery, mode, picturesMissing }: Props) {
     case "searching":
       return <Progress search={search} gallery={gallery} />;
     case "failed":
-      return <Trouble search={search} />;
+      return <Trouble search={search} canGoHome={canGoHome} />;
     case "done":
       return (
         <>
-          <Verdict result={search.result} gallery={gallery} mode={mode} />
+          <Verdict result={search.result} gallery={gallery} mode={mode} canGoHome={canGoHome} />
           {picturesMissing && <PicturesMissing />}
         </>
       );

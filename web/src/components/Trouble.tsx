@@ -3,9 +3,15 @@ import { searchAgain } from "../state/searching";
 import type { Search } from "../state/state";
 import { strings } from "../strings";
 import { ChoosePhoto } from "./ChoosePhoto";
+import { HomeButton } from "./HomeButton";
+
+interface Props {
+  search: Extract<Search, { phase: "failed" }>;
+  canGoHome: boolean;
+}
 
 /** What went wrong with the search, and what to do. */
-export function Trouble({ search }: { search: Extract<Search, { phase: "failed" }> }) {
+export function Trouble({ search, canGoHome }: Props) {
   const { problem, photo } = search;
   const { title, advice } = strings.problem(problem);
   const again = problem.kind === "unexpected" || passesByItself(problem);
@@ -15,6 +21,7 @@ export function Trouble({ search }: { search: Extract<Search, { phase: "failed" 
       <p class="lead">{advice}</p>
       {problem.detail && <p class="aside detail">{problem.detail}</p>}
       <div class="actions">
+        {canGoHome && <HomeButton />}
         <ChoosePhoto class="button button-main">{strings.search.another}</ChoosePhoto>
         {again && photo && (
           <button type="button" class="button button-quiet" onClick={() => void searchAgain()}>

@@ -4,15 +4,17 @@ import type { Gallery } from "../state/state";
 import type { Mode } from "../state/wish";
 import { strings } from "../strings";
 import { ChoosePhoto } from "./ChoosePhoto";
+import { HomeButton } from "./HomeButton";
 
 interface Props {
   result: FaceResult;
   gallery: Gallery | undefined;
   mode: Mode;
+  canGoHome: boolean;
 }
 
 /** Who the twin is, how alike the two are, and what that means. */
-export function Verdict({ result, gallery, mode }: Props) {
+export function Verdict({ result, gallery, mode, canGoHome }: Props) {
   const best = result.twins[0];
   const match = best?.match;
   if (!best || !match) {
@@ -21,7 +23,7 @@ export function Verdict({ result, gallery, mode }: Props) {
       <>
         <h1 class="heading">{title}</h1>
         <p class="lead">{advice}</p>
-        <Actions />
+        <Actions canGoHome={canGoHome} />
       </>
     );
   }
@@ -36,7 +38,7 @@ export function Verdict({ result, gallery, mode }: Props) {
       <h1 class="heading">{strings.verdict.heading(match.person)}</h1>
       <p class="lead">{strings.verdict.words(percent, mode)}</p>
       <p class="aside truth">{strings.verdict.share(percentile, gallery?.faceCount)}</p>
-      <Actions>
+      <Actions canGoHome={canGoHome}>
         <button type="button" class="button button-quiet" onClick={view}>
           {strings.verdict.open}
         </button>
@@ -45,10 +47,13 @@ export function Verdict({ result, gallery, mode }: Props) {
   );
 }
 
-function Actions({ children }: { children?: preact.ComponentChildren }) {
+function Actions({ canGoHome, children }: { canGoHome: boolean; children?: preact.ComponentChildren }) {
   return (
     <div class="actions">
-      <ChoosePhoto class="button button-main">{strings.search.another}</ChoosePhoto>
+      {canGoHome && <HomeButton />}
+      <ChoosePhoto class={canGoHome ? "button button-quiet" : "button button-main"}>
+        {strings.search.another}
+      </ChoosePhoto>
       {children}
     </div>
   );

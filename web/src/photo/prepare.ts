@@ -6,8 +6,12 @@ export interface PreparedPhoto {
   name: string;
   /** What is sent: JPEG, PNG or WebP. */
   bytes: Uint8Array;
-  /** A blob: address of the same bytes; revoke it when the photo is let go. */
+  /** A blob: address of the same bytes, good until the photo is let go. */
   url: string;
+  /** Pixels of what is sent for one pixel of the file; 1 unless it was scaled down. */
+  scale: number;
+  /** True for a photo out of the gallery: its owner has kept it already. */
+  borrowed: boolean;
 }
 
 /** Why a file cannot be searched with, found before anything is sent. */
@@ -26,20 +30,20 @@ const JPEG_QUALITY = 0.92;
 const SIGNATURE_BYTES = 12;
 
 /** Reads a file, and scales it down when it is larger than the search needs. Throws UnusableFile. */
-export async function preparePhoto(file: File): Promise<PreparedPhoto> {
+export async function preparePhoto(file: File, borrowed = false): Promise<PreparedPhoto> {
   if (file.size === 0) throw new UnusableFile("empty");
   // The signature first: what is no photo may be a film of many gigabytes.
   const format = sniffFormat(await read(file.slice(0, SIGNATURE_BYTES)));
   if (format === "other") throw new UnusableFile("not-a-photo");
   if (format !== "heic" && !isAccepted(format)) throw new UnusableFile("unread-format", format);
 
-  const scaled = await redraw(file, !isAccepted(format));
+  const redrawn = await redraw(file, !isAccepted(format));
   // Only some browsers can decode HEIC, and the service cannot.
-  if (!scaled && !isAccepted(format)) throw new UnusableFile("heic");
+  if (!redrawn && !isAccepted(format)) throw new UnusableFile("heic");
 
-  const bytes = await read(scaled ?? file);
-  const blob = scaled ?? new Blob([bytes], { type: `image/${format}` });
-  return { name: file.name || "photo", bytes, url: URL.createObjectURL(blob) };
+  const bytes = await read(redrawn?.blob ?? file);
+  const url = URL.createObjectURL(redrawn?.blob ?? new Blob([bytes], { type: `image/${format}` }));
+  return { name: file.name || "photo", bytes, url, scale: redrawn?.scale ?? 1, borrowed };
 }
 
 /** The bytes of a file. Throws UnusableFile for one that is a folder, or that went away since it was chosen. */
@@ -51,8 +55,14 @@ async function read(file: Blob): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
+interface Redrawn {
+  blob: Blob;
+  /** Pixels of the blob for one pixel of the file. */
+  scale: number;
+}
+
 /** The photo as an upright JPEG of at most the longest side; undefined when it may stay as it is, or cannot be decoded here. */
-async function redraw(file: Blob, always: boolean): Promise<Blob | undefined> {
+async function redraw(file: Blob, always: boolean): Promise<Redrawn | undefined> {
   let bitmap: ImageBitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -62,7 +72,8 @@ async function redraw(file: Blob, always: boolean): Promise<Blob | undefined> {
   }
   try {
     const size = planScale(bitmap) ?? (always ? { width: bitmap.width, height: bitmap.height } : undefined);
-    return size && (await toJpeg(bitmap, size));
+    const blob = size && (await toJpeg(bitmap, size));
+    return blob && { blob, scale: size.width / bitmap.width };
   } finally {
     bitmap.close();
   }

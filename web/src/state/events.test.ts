@@ -6,7 +6,13 @@ import { reduce } from "./events";
 import { initialState, type Search, type State } from "./state";
 import { createStore } from "./store";
 
-const photo = (name: string): PreparedPhoto => ({ name, bytes: new Uint8Array(), url: `blob:${name}` });
+const photo = (name: string): PreparedPhoto => ({
+  name,
+  bytes: new Uint8Array(),
+  url: `blob:${name}`,
+  scale: 1,
+  borrowed: false,
+});
 const done = (of: PreparedPhoto, chosen: number): Search => ({
   phase: "done",
   photo: of,
@@ -31,7 +37,9 @@ describe("the keep panel", () => {
 
   test("closes when another photo comes in", () => {
     expect(reduce(asking, { type: "search-changed", search: done(photo("two"), 0) }).keep).toEqual({ phase: "closed" });
-    expect(reduce(asking, { type: "search-changed", search: { phase: "reading" } }).keep).toEqual({ phase: "closed" });
+    expect(reduce(asking, { type: "search-changed", search: { phase: "reading", borrowed: false } }).keep).toEqual({
+      phase: "closed",
+    });
   });
 
   test("never drops a receipt, whose token is shown only once", () => {
@@ -40,10 +48,33 @@ describe("the keep panel", () => {
   });
 });
 
+describe("the way back to one's own photo", () => {
+  const own = done(photo("own"), 0);
+  const borrowed: Search = { ...done({ ...photo("theirs"), borrowed: true }, 3) };
+  const away = [{ phase: "reading", borrowed: true } as const, borrowed].reduce(
+    (state, search) => reduce(state, { type: "search-changed", search }),
+    { ...initialState, search: own } as State,
+  );
+
+  test("is kept while photos out of the gallery are searched with", () => {
+    expect(away.home).toBe(own);
+    expect(reduce(away, { type: "search-changed", search: { phase: "reading", borrowed: true } }).home).toBe(own);
+    const failed: Search = { phase: "failed", problem: { kind: "picture-gone" } };
+    expect(reduce(away, { type: "search-changed", search: failed }).home).toBe(own);
+  });
+
+  test("ends at home, and with another photo of one's own", () => {
+    expect(reduce(away, { type: "search-changed", search: own }).home).toBeUndefined();
+    expect(
+      reduce(away, { type: "search-changed", search: { phase: "reading", borrowed: false } }).home,
+    ).toBeUndefined();
+  });
+});
+
 test("a search shuts what belongs to the result before", () => {
   const state = reduce({ ...initialState, viewing: create(TwinSchema) }, { type: "picture-missing" });
   expect(state.picturesMissing).toBe(true);
-  const after = reduce(state, { type: "search-changed", search: { phase: "reading" } });
+  const after = reduce(state, { type: "search-changed", search: { phase: "reading", borrowed: false } });
   expect(after).toMatchObject({ viewing: undefined, picturesMissing: false });
 });
 

@@ -1,6 +1,6 @@
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import type { Mode } from "./wish";
-import type { Gallery, Keep, Removal, Search, State } from "./state";
+import type { Done, Gallery, Keep, Removal, Search, State } from "./state";
 
 /** What happened, in the page's own words. */
 export type Event =
@@ -26,6 +26,7 @@ export function reduce(state: State, event: Event): State {
       return {
         ...state,
         search: event.search,
+        home: homeAfterSearch(state, event.search),
         keep: keepAfterSearch(state, event.search),
         // Both are about the result before.
         viewing: undefined,
@@ -40,6 +41,14 @@ export function reduce(state: State, event: Event): State {
     case "viewing-changed":
       return { ...state, viewing: event.viewing };
   }
+}
+
+/** The way back from photos out of the gallery; a photo of one's own makes another one. */
+function homeAfterSearch({ search, home }: State, next: Search): Done | undefined {
+  const borrowed = next.phase === "reading" ? next.borrowed : "photo" in next && next.photo?.borrowed;
+  const stays = borrowed || (next.phase === "failed" && !next.photo);
+  if (!stays) return undefined;
+  return search.phase === "done" && !search.photo.borrowed ? search : home;
 }
 
 /** What was agreed to or received stays until its owner puts it away: a receipt's token is shown only once. */

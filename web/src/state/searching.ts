@@ -1,7 +1,10 @@
 import { twinService } from "../api/client";
-import { isCancelled, toProblem, type Problem } from "../api/problem";
+import { isCancelled, PictureGone, toProblem, type Problem } from "../api/problem";
 import { untilReady } from "../api/retry";
+import { inSize } from "../photo/address";
 import { preparePhoto, type PreparedPhoto } from "../photo/prepare";
+import { faceAt, scaled } from "../photo/sameFace";
+import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { countGallery } from "./gallery";
 import { page } from "./page";
 import type { FoundFaces, Search } from "./state";
@@ -14,10 +17,10 @@ let current = new AbortController();
 
 const show = (search: Search) => page.send({ type: "search-changed", search });
 
-/** Searches with a photo's primary face, letting go of the photo before it. */
+/** Searches with a photo's primary face. */
 export async function searchWithFile(file: File): Promise<void> {
   const { signal } = startOver();
-  show({ phase: "reading" });
+  show({ phase: "reading", borrowed: false });
   try {
     const photo = await preparePhoto(file);
     if (signal.aborted) return URL.revokeObjectURL(photo.url);
@@ -25,6 +28,37 @@ export async function searchWithFile(file: File): Promise<void> {
   } catch (thrown) {
     if (!signal.aborted) show({ phase: "failed", problem: toProblem(thrown) });
   }
+}
+
+/** Searches with the face of a match, out of its whole photo. */
+export async function searchWithMatch(twin: Twin): Promise<void> {
+  const { signal } = startOver();
+  show({ phase: "reading", borrowed: true });
+  try {
+    const photo = await preparePhoto(await fetchPhoto(twin, signal), true);
+    if (signal.aborted) return URL.revokeObjectURL(photo.url);
+    show({ phase: "searching", photo, chosen: undefined });
+    const { faces } = await twinService.detectFaces({ image: photo.bytes }, { signal, timeoutMs: SEARCH_TIMEOUT_MS });
+    if (signal.aborted) return;
+    const box = twin.match?.box;
+    await search(photo, box && faceAt(faces, scaled(box, photo.scale)), undefined, signal);
+  } catch (thrown) {
+    if (!signal.aborted) show({ phase: "failed", problem: toProblem(thrown) });
+  }
+}
+
+/** Goes back to the visitor's own photo, from one out of the gallery. */
+export function goHome(): void {
+  const { home } = page.get();
+  if (!home) return;
+  startOver();
+  show(home);
+}
+
+async function fetchPhoto({ imageUrl, match }: Twin, signal: AbortSignal): Promise<File> {
+  const response = await fetch(inSize(imageUrl, "original"), { signal });
+  if (!response.ok) throw new PictureGone();
+  return new File([await response.blob()], match?.person ?? "");
 }
 
 /** Searches with another face of the photo that is shown. */
@@ -88,8 +122,6 @@ export function refuse(problem: Problem): void {
 function startOver(): AbortController {
   current.abort();
   current = new AbortController();
-  const before = page.get().search;
-  if ("photo" in before && before.photo) URL.revokeObjectURL(before.photo.url);
   return current;
 }
 

@@ -10,6 +10,8 @@ export interface State {
   gallery: Gallery | undefined;
   wish: Wish;
   search: Search;
+  /** The result of the visitor's own photo, while one out of the gallery is searched with. */
+  home: Done | undefined;
   keep: Keep;
   removal: Removal;
   /** The match whose whole photo is open. */
@@ -30,9 +32,11 @@ export interface FoundFaces {
   height: number;
 }
 
+export type Done = Extract<Search, { phase: "done" }>;
+
 export type Search =
   | { phase: "idle" }
-  | { phase: "reading" }
+  | { phase: "reading"; borrowed: boolean }
   /** `faces` is known when another face of the same photo is being searched; `waiting` says why it takes longer. */
   | { phase: "searching"; photo: PreparedPhoto; chosen: number | undefined; found?: FoundFaces; waiting?: Problem }
   /** `limit` is how many matches were asked for. */
@@ -66,6 +70,7 @@ export const initialState: State = {
   gallery: undefined,
   wish: { mode: "lookalike", minPercent: 0 },
   search: { phase: "idle" },
+  home: undefined,
   keep: { phase: "closed" },
   removal: { phase: "idle" },
   viewing: undefined,

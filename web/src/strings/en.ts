@@ -69,6 +69,10 @@ const problems: Record<ProblemKind, { title: string; advice: string }> = {
     title: "That face was not found again",
     advice: "Choose another face in the photo.",
   },
+  "picture-gone": {
+    title: "This photo can no longer be had",
+    advice: "It may have been deleted, or this page was open for too long. Search again with your own photo.",
+  },
   starting: {
     title: "The service is starting",
     advice: "Your photo is safe here on this page. It is searched as soon as the service is ready.",
@@ -175,8 +179,9 @@ export const en = {
     again: "Try again",
     now: "Try now",
     another: "Try another photo",
-    yourPhoto: "Your photo",
-    found: (count: number) => (count === 1 ? "One face in your photo" : `${faces(count)} in your photo`),
+    home: "Back to my photo",
+    photo: (borrowed: boolean) => (borrowed ? "The photo from the gallery" : "Your photo"),
+    found: (count: number) => (count === 1 ? "One face in the photo" : `${faces(count)} in the photo`),
     chooseAnother: "Choose another face to see its twin.",
     announce: (percent: number, person: string) =>
       `Found: ${person || "the closest face"}, ${percentOf(percent)} percent alike.`,
@@ -186,9 +191,9 @@ export const en = {
   },
 
   face: {
-    name: (place: number, count: number) => (count === 1 ? "The face in your photo" : `Face ${place} of ${count}`),
+    name: (place: number, count: number) => (count === 1 ? "The face in the photo" : `Face ${place} of ${count}`),
     chosen: "chosen",
-    yours: "Your face, from your photo",
+    searched: (borrowed: boolean) => (borrowed ? "The face that is searched with" : "Your face, from your photo"),
     twin: (person: string) => (person ? `${person}, your twin` : "Your twin in the gallery"),
     other: (person: string) => person || "Someone in the gallery",
     unnamed: "No name known",
@@ -254,6 +259,7 @@ export const en = {
 
   yourself: {
     title: "Photos that look to be of you",
+    samePerson: "Photos that look to be of the same person",
     lead: "Too alike for a twin, so they are kept apart.",
   },
 
@@ -314,7 +320,11 @@ export const en = {
 
   footer: "A network trained on faces measures the likeness. It says who looks alike, never who is who.",
 
-  viewer: { close: "Close", photoOf: (person: string) => (person ? `The photo of ${person}` : "The photo") },
+  viewer: {
+    close: "Close",
+    twins: "Find twins of this face",
+    photoOf: (person: string) => (person ? `The photo of ${person}` : "The photo"),
+  },
 
   /** For a problem that is being waited out. */
   waiting: (problem: Problem) => wordsFor(problem),

@@ -5,6 +5,7 @@ share the import.
 """
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,8 @@ class _Import:
         self._progress = progress
         self._task = task
         self._done_count = -1
-        self._moved_s = 0.0
+        # One that never began, for want of a service or of its database, is not waited for.
+        self._moved_s = -math.inf
 
     async def run(self) -> None:
         target = self._settings.target("gateway")
@@ -100,11 +102,9 @@ class _Import:
             try:
                 return await self._call(stub)
             except grpc.aio.AioRpcError as error:
-                # One that never began, for want of a service or of its database, is not waited for.
-                has_begun = self._done_count >= 0
                 wait_s = max(_DELAY_S, retry_delay_s(status_from_rpc_error(error)) or 0)
                 gives_up = time.monotonic() + wait_s - self._moved_s > _PATIENCE_S
-                if error.code() not in _PASSING or not has_begun or gives_up:
+                if error.code() not in _PASSING or gives_up:
                     raise
                 self._progress.update(self._task, description="Waiting")
             await asyncio.sleep(wait_s)

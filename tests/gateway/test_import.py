@@ -280,6 +280,24 @@ async def test_two_importers_share_one_import(gateway: Gateway, tmp_path: Path, 
     assert len(ids) == 40, "no photo is worked on twice"
 
 
+async def test_a_caller_that_leaves_hands_its_jobs_to_the_other(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody looks after jobs that got lost.
+    monkeypatch.setattr("gateway.importer._STALLED_S", 1e9)
+    for number in range(40):
+        put(gateway, f"{number}.jpg", picture(seed=number))
+    free = gateway.embedder.script.hold("Enroll")
+    first = asyncio.create_task(run_import(gateway))
+    await until(lambda: gateway.embedder.script.calls["Enroll"] == 1)
+    await asyncio.sleep(0.3)
+    second = asyncio.create_task(run_import(gateway))
+    await until(lambda: gateway.embedder.script.calls["Enroll"] == 2)
+    first.cancel()
+    free.set()
+    assert counts((await second)[0]) == (40, 40, 0, 0)
+
+
 async def test_what_files_beside_the_photos_say_goes_with_them(gateway: Gateway) -> None:
     put(gateway, "celebrities/source_info.json", b'{"name": "Celebrities"}')
     put(gateway, "celebrities/images/one.jpg", picture(seed=1))

@@ -1,10 +1,12 @@
 """One gallery in memory: its index, its catalog and its sample, changed by the follower alone and read by searches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from runtime import failpoints
+from runtime.errors import DependencyUnavailable
 from vectorstore.catalog import Catalog, CatalogFace
 from vectorstore.index.base import Ids, IndexFacts, VectorIndex, Vectors
 from vectorstore.index.choose import IndexMaker
@@ -33,7 +35,7 @@ class GalleryView:
     def add(self, faces: Sequence[CatalogFace], vectors: Vectors) -> None:
         """Makes faces with ascending ids findable. Called by the follower's thread only."""
         ids = np.array([face.face_id for face in faces], dtype=np.int64)
-        with self.lock.writing():
+        with self._changing():
             self.index.add(ids, vectors)
             self.catalog.add(faces)
             self.sample.add(ids, vectors)
@@ -41,10 +43,23 @@ class GalleryView:
 
     def remove(self, ids: Ids) -> None:
         """Makes faces unfindable at once. Called by the follower's thread only."""
-        with self.lock.writing():
+        with self._changing():
             removed_count = self.index.remove(ids)
             self.catalog.remove(ids)
             self.sample.remove(ids, removed_count, self.index)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Holds the lock for a change. One that fails in its middle, as for want of memory, ends all searches here."""
+        with self.lock.writing():
+            try:
+                yield
+            except (DependencyUnavailable, OSError):
+                # From the index, before it changed anything; the follower tries again.
+                raise
+            except BaseException:
+                self.lock.close()
+                raise
 
     def upkeep(self) -> bool:
         """Does one piece of what makes searches faster and memory smaller; returns False when there is none.

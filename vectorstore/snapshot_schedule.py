@@ -64,11 +64,12 @@ class SnapshotSchedule:
         """Writes a snapshot when one is due, or removes one that must not stay and cannot be replaced."""
         try:
             must_go = await self._must_go()
+            # In a thread: it waits for each gallery's lock.
+            is_due = self._interval_s > 0 and (must_go or await asyncio.to_thread(self._is_worth_it))
         except TwinError:
-            # PostgreSQL is away, and a snapshot could not be written either.
+            # PostgreSQL is away or a gallery has to be built anew, and a snapshot could not be written either.
             return
-        # In a thread: it waits for each gallery's lock.
-        if self._interval_s > 0 and (must_go or await asyncio.to_thread(self._is_worth_it)):
+        if is_due:
             try:
                 await self._snapshots.create()
             except Exception as error:

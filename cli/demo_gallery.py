@@ -82,6 +82,7 @@ async def load(channel: grpc.aio.Channel, settings: ClientSettings, image: bytes
             collection=COLLECTION,
             photo_id=PHOTO_ID,
             all_faces=True,
+            keep_duplicate=True,
             persons=names_by_face(found.faces, found.image_width, found.image_height),
         ),
         timeout=_TIMEOUT_S,

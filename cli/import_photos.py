@@ -197,6 +197,7 @@ class _Import:
             collection=facts.collection or sendable(options.collection),
             photo_id=photo_id,
             all_faces=options.all_faces,
+            keep_duplicate=True,
         )
         delay_s = _FIRST_DELAY_S
         give_up_s = time.monotonic() + _PATIENCE_S

@@ -58,7 +58,11 @@ class Enrolment:
         if not photo.sha256:
             photo.sha256 = await asyncio.to_thread(lambda: hashlib.sha256(request.image).digest())
         gallery = check_gallery_name(request.gallery)
-        answer = await self._link.add(vectorstore_pb2.AddPhotosRequest(gallery=gallery, photo=photo))
+        answer = await self._link.add(
+            vectorstore_pb2.AddPhotosRequest(
+                gallery=gallery, photo=photo, refuse_duplicate_faces=request.refuse_duplicate_faces
+            )
+        )
         if answer.WhichOneof("result") == "error":
             return embedder_pb2.EnrollResponse(photo_id=photo.photo_id, error=answer.error)
         return embedder_pb2.EnrollResponse(photo_id=photo.photo_id, photo=answer.photo)

@@ -29,6 +29,7 @@ REQUIRED_ROLES: Final[dict[str, Role]] = {
     "AddPhoto": Role.VISITOR,
     "DeletePhoto": Role.VISITOR,
     "GetPhoto": Role.VISITOR,
+    "ExportPhoto": Role.VISITOR,
     "GetStats": Role.VISITOR,
     "ImportPhotos": Role.ADMIN,
     "ReconcilePhotos": Role.ADMIN,

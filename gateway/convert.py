@@ -1,9 +1,11 @@
 """Between the wire and plain values: what callers and peers send is checked here, once."""
 
 import math
-from datetime import timedelta
+from datetime import UTC, timedelta
 
+import numpy as np
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from twin.embedder.v1 import embedder_pb2
 from twin.face.v1 import face_pb2
@@ -12,7 +14,7 @@ from twin.vectorstore.v1 import vectorstore_pb2
 
 from gateway.checks import Limits, check_image, check_text, check_token
 from gateway.orders import CompareOrder, Consent, FaceSelection, ImportOrder, KeepOrder, ReconcileOrder, SearchOrder
-from gateway.records import Embedding, FacePlace, FoundFace, NewPhoto, Source, StoredPhoto
+from gateway.records import Embedding, FacePlace, FoundFace, HeldPhoto, NewPhoto, Source, StoredPhoto
 from runtime.errors import InvalidField
 from runtime.names import check_gallery_name, parse_photo_id
 from runtime.vectors import decode_vector
@@ -62,6 +64,7 @@ def keep_order(request: pb.AddPhotoRequest, limits: Limits) -> KeepOrder:
         person=check_text(request.person, "person"),
         collection=check_text(request.collection, "collection"),
         persons=dict(request.persons),
+        keep_duplicate=request.keep_duplicate,
     )
 
 
@@ -153,6 +156,7 @@ def enroll_request(photo: NewPhoto) -> embedder_pb2.EnrollRequest:
         faces=face_choice(photo.faces),
         face_index=photo.faces.face_index,
         persons=photo.persons,
+        refuse_duplicate_faces=photo.refuse_duplicate,
     )
 
 
@@ -162,6 +166,25 @@ def stored_photo(message: vectorstore_pb2.Photo) -> StoredPhoto:
     faces = tuple(bare_face(stored.face) for stored in message.faces)
     source = Source(message.source.store, message.source.key)
     return StoredPhoto(message.photo_id, source, message.sha256, places, faces)
+
+
+def held_photo(message: vectorstore_pb2.ExportPhotoResponse) -> HeldPhoto:
+    """Returns all that is held about a photo: every field of the message, and so whatever is added to it later."""
+    photo = message.photo
+    record = MessageToDict(message, preserving_proto_field_name=True)
+    # What JSON would have as base64 in a form that people can read.
+    record["photo"]["sha256"] = photo.sha256.hex()
+    for stored, shown in zip(photo.faces, record["photo"].get("faces", ()), strict=True):
+        embedding = stored.face.embedding
+        if embedding.float32_le:
+            values = np.frombuffer(embedding.float32_le, "<f4").tolist()
+            shown["face"]["embedding"] = {"model_id": embedding.model_id, "values": values}
+    return HeldPhoto(
+        source=Source(photo.source.store, photo.source.key),
+        create_time=photo.create_time.ToDatetime(UTC),
+        policy_version=photo.consent.policy_version,
+        record=record,
+    )
 
 
 def _place(face_id: int, face: face_pb2.Face) -> FacePlace:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from gateway.consent_http import add_consent_routes
 from gateway.consent_texts import ConsentTexts
+from gateway.export_http import ExportRoute
 from gateway.grpc_web import GrpcWebProxy
 from gateway.hosts import add_host_rule, host_rule
 from gateway.http_errors import add_error_rule
@@ -23,6 +24,7 @@ class HttpParts:
 
     grpc_web: GrpcWebProxy
     photos: PhotoRoute
+    exports: ExportRoute
     consent: ConsentTexts
     web_dir: Path | None
     bind_host: str
@@ -41,6 +43,7 @@ def make_http_app(parts: HttpParts) -> web.Application:
     add_probe_routes(app, parts.readiness)
     add_consent_routes(app, parts.consent)
     app.router.add_get("/photos/{photo_id}", parts.photos.handle)
+    app.router.add_post("/photos/{photo_id}/export", parts.exports.handle)
     app.router.add_post("/{service:[A-Za-z0-9_.]+}/{method:[A-Za-z0-9_]+}", parts.grpc_web.handle)
     add_page_routes(app, parts.web_dir)
     return app

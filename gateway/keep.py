@@ -114,6 +114,7 @@ class Keeper:
             persons=order.persons,
             consent=order.consent,
             deletion_token_sha256=hashlib.sha256(token.encode()).digest(),
+            refuse_duplicate=not order.keep_duplicate,
         )
         timeout_s = time_left(self._limits.enroll_timeout_s)  # Nothing is stored for a caller whose time is up.
         # The original too is stored by the task: whenever the caller leaves, somebody sees both through.

@@ -53,6 +53,8 @@ class KeepOrder:
     person: str = ""
     collection: str = ""
     persons: Mapping[int, str] = field(default_factory=dict)
+    # Though all of its faces are in the gallery already.
+    keep_duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

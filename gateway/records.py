@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +69,18 @@ class NewPhoto:
     persons: Mapping[int, str] = field(default_factory=dict)
     consent: Consent | None = None
     deletion_token_sha256: bytes = b""
+    # Refuses it when all of its faces are in the gallery already.
+    refuse_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPhoto:
+    """All that is held about a photo but its original. record: as JSON takes it; policy_version: "" without consent."""
+
+    source: Source
+    create_time: datetime
+    policy_version: str
+    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from gateway.compare import Comparer
 from gateway.consent_texts import load_consent_texts
 from gateway.drive_store import DriveStore
 from gateway.embedder_client import Embedder
+from gateway.export import Exporter
+from gateway.export_http import ExportRoute
 from gateway.grpc_web import GrpcWebProxy
 from gateway.http_app import HttpParts, make_http_app
 from gateway.import_database import ImportDatabase
@@ -97,6 +99,9 @@ class GatewayService:
         self._import_database = ImportDatabase(
             database_url, settings.data_path("postgres"), pooled=settings.database_pooled
         )
+        self._exporter = Exporter(
+            self._vectors, self._store, self._consent.texts, store_timeout_s=settings.store_timeout_s
+        )
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds TwinService."""
@@ -126,6 +131,7 @@ class GatewayService:
             comparer=Comparer(self._embedder, embed_timeout_s=settings.embed_timeout_s),
             keeper=keeper,
             remover=self._remover,
+            exporter=self._exporter,
             renditions=self._renditions,
             importer=Importer(
                 self._embedder,
@@ -169,6 +175,7 @@ class GatewayService:
                     context.readiness,
                     store_timeout_s=settings.store_timeout_s,
                 ),
+                exports=ExportRoute(self._exporter, context.readiness, Admission(settings.max_concurrent_calls)),
                 consent=self._consent,
                 web_dir=find_web_dir(settings.web_dir),
                 bind_host=split_address(settings.gateway_http_bind)[0],

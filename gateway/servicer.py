@@ -16,6 +16,7 @@ from gateway.auth import Authorizer, Role
 from gateway.checks import Limits, check_image
 from gateway.compare import Comparer
 from gateway.embedder_client import Embedder
+from gateway.export import Exporter
 from gateway.importer import Importer
 from gateway.keep import Keeper
 from gateway.photo_urls import PhotoUrls
@@ -43,6 +44,7 @@ class Journeys:
     comparer: Comparer
     keeper: Keeper
     remover: Remover
+    exporter: Exporter
     renditions: Renditions
     importer: Importer
     reconciler: Reconciler
@@ -133,6 +135,21 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
                 piece = original.data[start : start + PIECE_BYTES]
                 yield pb.GetPhotoResponse(data=piece, content_type=content_type)
                 content_type = ""
+
+    async def ExportPhoto(  # noqa: N802
+        self, request: pb.ExportPhotoRequest, context: Context
+    ) -> AsyncIterator[pb.ExportPhotoResponse]:
+        """Streams all that is held about a photo."""
+        with self._enter("ExportPhoto", context) as role:
+            pieces = self._journeys.exporter.export(
+                str(parse_photo_id(request.photo_id)),
+                request.deletion_token,
+                partial(time_left_s, context),
+                needs_token=role is not Role.ADMIN,
+            )
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield pb.ExportPhotoResponse(data=piece)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: N802
         """Describes a gallery."""

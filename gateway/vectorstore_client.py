@@ -8,8 +8,19 @@ from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2_grpc
 
-from gateway.convert import stored_photo
-from gateway.records import Deletion, Embedding, Gallery, ListedPhoto, Model, Neighbours, Removal, Source, StoredPhoto
+from gateway.convert import held_photo, stored_photo
+from gateway.records import (
+    Deletion,
+    Embedding,
+    Gallery,
+    HeldPhoto,
+    ListedPhoto,
+    Model,
+    Neighbours,
+    Removal,
+    Source,
+    StoredPhoto,
+)
 from runtime.channels import peer_errors, request_metadata
 from runtime.errors import NotFound, TwinError
 from runtime.status import error_info, to_status
@@ -62,6 +73,13 @@ class VectorStore:
                 return None
             raise
         return stored_photo(answer.photo)
+
+    async def export_photo(self, photo_id: str, deletion_token: str, timeout_s: float) -> HeldPhoto:
+        """Returns all that is held about a photo. An empty token is not checked: only for callers who need none."""
+        request = pb.ExportPhotoRequest(photo_id=photo_id, deletion_token=deletion_token)
+        with peer_errors(DEPENDENCY):
+            answer = await self._stub.ExportPhoto(request, timeout=timeout_s, metadata=request_metadata())
+        return held_photo(answer)
 
     async def delete_photo(self, photo_id: str, deletion_token: str, timeout_s: float) -> Deletion:
         """Deletes a photo and its faces. An empty token is not checked: only for callers who need none."""

@@ -136,13 +136,21 @@ class NotFound(TwinError):
 
 
 class DuplicatePhoto(TwinError):
-    """The same photo is in the gallery, or the photo_id names other content."""
+    """The same photo is in the gallery, or one of the same face, or the photo_id names other content."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
     reason = "DUPLICATE_PHOTO"
 
-    def __init__(self, photo_id: str, message: str = "the same photo is in the gallery already") -> None:
-        super().__init__(message, metadata={"photo_id": photo_id})
+    def __init__(
+        self,
+        photo_id: str,
+        message: str = "the same photo is in the gallery already; its deletion token exports or deletes it",
+        *,
+        cosine: float | None = None,
+    ) -> None:
+        """photo_id: of the one that is there; cosine: of its face to this one's, where it is told by that."""
+        metadata = {"photo_id": photo_id} | ({"cosine": f"{cosine:.4f}"} if cosine is not None else {})
+        super().__init__(message, metadata=metadata)
 
 
 class Overloaded(TwinError):

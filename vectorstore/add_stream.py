@@ -16,6 +16,7 @@ from runtime.interceptor import status_of
 from runtime.names import check_gallery_name
 from vectorstore import convert, incoming
 from vectorstore.adding import Outcome, PhotoAdder
+from vectorstore.duplicate_faces import DuplicateFaces
 from vectorstore.projection import Projection
 from vectorstore.records import StoredPhoto
 
@@ -50,9 +51,16 @@ class Begun:
 class AddStream:
     """Reads a caller's messages and yields an answer to each."""
 
-    def __init__(self, adder: PhotoAdder, projection: Projection, window_photos: int | None = None) -> None:
+    def __init__(
+        self,
+        adder: PhotoAdder,
+        projection: Projection,
+        duplicates: DuplicateFaces,
+        window_photos: int | None = None,
+    ) -> None:
         self._adder = adder
         self._projection = projection
+        self._duplicates = duplicates
         self._window = ByteBudget(WINDOW_PHOTOS if window_photos is None else window_photos)
 
     async def answers(self, messages: AsyncIterator[pb.AddPhotosRequest]) -> AsyncGenerator[pb.AddPhotosResponse]:
@@ -93,11 +101,14 @@ class AddStream:
                 raise InvalidField("photo", "is set beside photos; a message has one or the other")
             if len(photos) > incoming.MAX_PHOTOS:
                 raise InvalidField("photos", f"at most {incoming.MAX_PHOTOS} are added by one message")
-            gallery = self._projection.get(check_gallery_name(message.gallery)).gallery
+            view = self._projection.get(check_gallery_name(message.gallery))
+            gallery = view.gallery
             if len(photos) < _MANY_PHOTOS:
                 decoded = incoming.photos_from_wire(photos, gallery)
             else:
                 decoded = await asyncio.to_thread(incoming.photos_from_wire, photos, gallery)
+            if message.refuse_duplicate_faces:
+                decoded = await self._duplicates.refuse(view, decoded)
             refused = {place: photo for place, photo in enumerate(decoded) if isinstance(photo, Exception)}
             right = [photo for photo in decoded if not isinstance(photo, Exception)]
             if not right:

@@ -20,6 +20,7 @@ from vectorstore.audit import AuditAction, AuditLog
 from vectorstore.audit_check import check_audit
 from vectorstore.database import Database
 from vectorstore.deleting import PhotoDeleter
+from vectorstore.duplicate_faces import DuplicateFaces
 from vectorstore.exporting import PhotoExporter
 from vectorstore.follower import Follower
 from vectorstore.galleries import Galleries
@@ -59,6 +60,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         self._projection = projection
         self._follower = follower
         self._searcher = searcher
+        self._duplicates = DuplicateFaces(database, searcher)
         self._adder = adder
         self._deleter = deleter
         self._removals = removals
@@ -88,7 +90,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         self, request_iterator: AsyncIterator[pb.AddPhotosRequest], context: Context
     ) -> AsyncIterator[pb.AddPhotosResponse]:
         """See the contract. Answers come in the order of the requests."""
-        stream = AddStream(self._adder, self._projection)
+        stream = AddStream(self._adder, self._projection, self._duplicates)
         async with contextlib.aclosing(stream.answers(request_iterator)) as answers:
             async for answer in answers:
                 yield answer

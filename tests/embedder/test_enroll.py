@@ -80,6 +80,17 @@ async def test_one_face_is_enrolled_unless_all_are_asked_for(model: Model, six_f
     assert [face.face.index for face in sent[requests[1].photo.photo_id].faces] == [4]
 
 
+@pytest.mark.parametrize("refused", [False, True])
+async def test_the_store_is_told_whether_to_refuse_faces_that_it_has(
+    model: Model, gauss_photo: Path, refused: bool
+) -> None:
+    fake = fake_store(stored)
+    request = pb.EnrollRequest(photo=photo(), image=gauss_photo.read_bytes(), refuse_duplicate_faces=refused)
+    async with store_server(fake) as store, embedder_server(model, store=store) as client:
+        await enrolled(client, request)
+    assert [sent.refuse_duplicate_faces for sent in fake.requests] == [refused]
+
+
 async def test_what_the_caller_knows_is_kept_and_an_id_is_made(model: Model, gauss_photo: Path) -> None:
     known = vs.Photo(sha256=b"\x07" * 32, width=11, height=12)
     fake = fake_store(stored)

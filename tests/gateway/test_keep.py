@@ -18,6 +18,7 @@ from gateway.pixels import Picture, rebuild
 from gateway.sweep import Sweeper
 from runtime.errors import (
     DependencyUnavailable,
+    DuplicatePhoto,
     ModelMismatch,
     Overloaded,
     StorageFull,
@@ -124,6 +125,27 @@ async def test_the_same_photo_under_another_id_is_a_duplicate(gateway: Gateway) 
     again = gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
     assert await refusal(again) == (grpc.StatusCode.ALREADY_EXISTS, "DUPLICATE_PHOTO")
     assert len(gateway.kept_files()) == 1
+
+
+async def test_a_copy_of_a_kept_photo_is_answered_with_what_is_there_unless_it_is_wanted(gateway: Gateway) -> None:
+    def refuse() -> None:
+        if gateway.embedder.enrolled[-1].refuse_duplicate_faces:
+            raise DuplicatePhoto(A_PHOTO_ID, cosine=0.97)
+
+    gateway.embedder.script.before["item"] = refuse
+    request = pb.AddPhotoRequest(image=picture(), consent=CONSENT)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await gateway.stub.AddPhoto(request)
+    found = await gateway.stub.Search(pb.SearchRequest(image=picture(), consent=CONSENT))
+    for status in (status_from_rpc_error(caught.value), found.save_error):
+        info = error_info(status)
+        assert status.code == grpc.StatusCode.ALREADY_EXISTS.value[0]
+        assert info is not None and info.reason == "DUPLICATE_PHOTO"
+        assert dict(info.metadata) == {"photo_id": A_PHOTO_ID, "cosine": "0.9700"}
+        assert "its deletion token exports or deletes it" in status.message
+    assert gateway.kept_files() == []
+    request.keep_duplicate = True
+    assert (await gateway.stub.AddPhoto(request)).saved_photo.deletion_token
 
 
 async def test_of_two_attempts_at_once_with_one_id_the_first_ones_original_stays(gateway: Gateway) -> None:

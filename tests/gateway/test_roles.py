@@ -32,6 +32,7 @@ TABLE: dict[str, tuple[Message, grpc.StatusCode, grpc.StatusCode]] = {
     "AddPhoto": (pb.AddPhotoRequest(image=picture()), grpc.StatusCode.FAILED_PRECONDITION, OK),
     "DeletePhoto": (pb.DeletePhotoRequest(photo_id=NOBODYS_ID), INVALID, NOT_FOUND),
     "GetPhoto": (pb.GetPhotoRequest(photo_id=NOBODYS_ID), NOT_FOUND, NOT_FOUND),
+    "ExportPhoto": (pb.ExportPhotoRequest(photo_id=NOBODYS_ID), INVALID, NOT_FOUND),
     "GetStats": (pb.GetStatsRequest(), OK, OK),
     # This gateway has no database for the jobs of imports.
     "ImportPhotos": (pb.ImportPhotosRequest(), grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE),

@@ -129,7 +129,8 @@ async def test_a_stream_that_is_cancelled_waits_for_none_of_its_photos() -> None
     gallery = GalleryRecord(1, "default", MODEL, DIMENSION, CAUTIOUS_CALIBRATION, datetime.now(UTC))
     projection: Any = SimpleNamespace(get=lambda _: SimpleNamespace(gallery=gallery))
     adder: Any = Adder()
-    answers = AddStream(adder, projection, window_photos=2).answers(requests())
+    duplicates: Any = None
+    answers = AddStream(adder, projection, duplicates, window_photos=2).answers(requests())
     answering = asyncio.ensure_future(answers.__anext__())
     await asyncio.sleep(0.05)
     # One is awaited, and one is in the window beside it.

@@ -27,7 +27,7 @@ from twin.face.v1 import face_pb2 as twin_dot_face_dot_v1_dot_face__pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwin/embedder/v1/embedder.proto\x12\x10twin.embedder.v1\x1a\x17google/rpc/status.proto\x1a\x17twin/face/v1/face.proto\x1a%twin/vectorstore/v1/vectorstore.proto\"r\n\x0c\x45mbedRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12+\n\x05\x66\x61\x63\x65s\x18\x02 \x01(\x0e\x32\x1c.twin.embedder.v1.FaceChoice\x12\x17\n\nface_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\r\n\x0b_face_index\"]\n\rEmbedResponse\x12!\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x12.twin.face.v1.Face\x12\x13\n\x0bimage_width\x18\x02 \x01(\x05\x12\x14\n\x0cimage_height\x18\x03 \x01(\x05\"U\n\x12\x45mbedStreamRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1e.twin.embedder.v1.EmbedRequest\"\x8b\x01\n\x13\x45mbedStreamResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x33\n\x08response\x18\x02 \x01(\x0b\x32\x1f.twin.embedder.v1.EmbedResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x9e\x02\n\rEnrollRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12)\n\x05photo\x18\x02 \x01(\x0b\x32\x1a.twin.vectorstore.v1.Photo\x12\r\n\x05image\x18\x03 \x01(\x0c\x12+\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x0e\x32\x1c.twin.embedder.v1.FaceChoice\x12\x17\n\nface_index\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12=\n\x07persons\x18\x06 \x03(\x0b\x32,.twin.embedder.v1.EnrollRequest.PersonsEntry\x1a.\n\x0cPersonsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_face_index\"~\n\x0e\x45nrollResponse\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12+\n\x05photo\x18\x02 \x01(\x0b\x32\x1a.twin.vectorstore.v1.PhotoH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x11\n\x0fGetModelRequest\"\xa2\x01\n\x10GetModelResponse\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x1a\n\x12\x65xecution_provider\x18\x04 \x01(\t\x12.\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x19.twin.face.v1.Calibration\x12\x0f\n\x07license\x18\x06 \x01(\t*\x92\x01\n\nFaceChoice\x12\x1b\n\x17\x46\x41\x43\x45_CHOICE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41\x43\x45_CHOICE_PRIMARY\x10\x01\x12\x13\n\x0f\x46\x41\x43\x45_CHOICE_ALL\x10\x02\x12\x1b\n\x17\x46\x41\x43\x45_CHOICE_DETECT_ONLY\x10\x03\x12\x1c\n\x18\x46\x41\x43\x45_CHOICE_PRIMARY_ONLY\x10\x04\x32\xdf\x02\n\x0f\x45mbedderService\x12H\n\x05\x45mbed\x12\x1e.twin.embedder.v1.EmbedRequest\x1a\x1f.twin.embedder.v1.EmbedResponse\x12^\n\x0b\x45mbedStream\x12$.twin.embedder.v1.EmbedStreamRequest\x1a%.twin.embedder.v1.EmbedStreamResponse(\x01\x30\x01\x12O\n\x06\x45nroll\x12\x1f.twin.embedder.v1.EnrollRequest\x1a .twin.embedder.v1.EnrollResponse(\x01\x30\x01\x12Q\n\x08GetModel\x12!.twin.embedder.v1.GetModelRequest\x1a\".twin.embedder.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwin/embedder/v1/embedder.proto\x12\x10twin.embedder.v1\x1a\x17google/rpc/status.proto\x1a\x17twin/face/v1/face.proto\x1a%twin/vectorstore/v1/vectorstore.proto\"r\n\x0c\x45mbedRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12+\n\x05\x66\x61\x63\x65s\x18\x02 \x01(\x0e\x32\x1c.twin.embedder.v1.FaceChoice\x12\x17\n\nface_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\r\n\x0b_face_index\"]\n\rEmbedResponse\x12!\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x12.twin.face.v1.Face\x12\x13\n\x0bimage_width\x18\x02 \x01(\x05\x12\x14\n\x0cimage_height\x18\x03 \x01(\x05\"U\n\x12\x45mbedStreamRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1e.twin.embedder.v1.EmbedRequest\"\x8b\x01\n\x13\x45mbedStreamResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x33\n\x08response\x18\x02 \x01(\x0b\x32\x1f.twin.embedder.v1.EmbedResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xbe\x02\n\rEnrollRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12)\n\x05photo\x18\x02 \x01(\x0b\x32\x1a.twin.vectorstore.v1.Photo\x12\r\n\x05image\x18\x03 \x01(\x0c\x12+\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x0e\x32\x1c.twin.embedder.v1.FaceChoice\x12\x17\n\nface_index\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12=\n\x07persons\x18\x06 \x03(\x0b\x32,.twin.embedder.v1.EnrollRequest.PersonsEntry\x12\x1e\n\x16refuse_duplicate_faces\x18\x07 \x01(\x08\x1a.\n\x0cPersonsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_face_index\"~\n\x0e\x45nrollResponse\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12+\n\x05photo\x18\x02 \x01(\x0b\x32\x1a.twin.vectorstore.v1.PhotoH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x11\n\x0fGetModelRequest\"\xa2\x01\n\x10GetModelResponse\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x1a\n\x12\x65xecution_provider\x18\x04 \x01(\t\x12.\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x19.twin.face.v1.Calibration\x12\x0f\n\x07license\x18\x06 \x01(\t*\x92\x01\n\nFaceChoice\x12\x1b\n\x17\x46\x41\x43\x45_CHOICE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41\x43\x45_CHOICE_PRIMARY\x10\x01\x12\x13\n\x0f\x46\x41\x43\x45_CHOICE_ALL\x10\x02\x12\x1b\n\x17\x46\x41\x43\x45_CHOICE_DETECT_ONLY\x10\x03\x12\x1c\n\x18\x46\x41\x43\x45_CHOICE_PRIMARY_ONLY\x10\x04\x32\xdf\x02\n\x0f\x45mbedderService\x12H\n\x05\x45mbed\x12\x1e.twin.embedder.v1.EmbedRequest\x1a\x1f.twin.embedder.v1.EmbedResponse\x12^\n\x0b\x45mbedStream\x12$.twin.embedder.v1.EmbedStreamRequest\x1a%.twin.embedder.v1.EmbedStreamResponse(\x01\x30\x01\x12O\n\x06\x45nroll\x12\x1f.twin.embedder.v1.EnrollRequest\x1a .twin.embedder.v1.EnrollResponse(\x01\x30\x01\x12Q\n\x08GetModel\x12!.twin.embedder.v1.GetModelRequest\x1a\".twin.embedder.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENROLLREQUEST_PERSONSENTRY']._loaded_options = None
   _globals['_ENROLLREQUEST_PERSONSENTRY']._serialized_options = b'8\001'
-  _globals['_FACECHOICE']._serialized_start=1184
-  _globals['_FACECHOICE']._serialized_end=1330
+  _globals['_FACECHOICE']._serialized_start=1216
+  _globals['_FACECHOICE']._serialized_end=1362
   _globals['_EMBEDREQUEST']._serialized_start=142
   _globals['_EMBEDREQUEST']._serialized_end=256
   _globals['_EMBEDRESPONSE']._serialized_start=258
@@ -47,15 +47,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDSTREAMRESPONSE']._serialized_start=441
   _globals['_EMBEDSTREAMRESPONSE']._serialized_end=580
   _globals['_ENROLLREQUEST']._serialized_start=583
-  _globals['_ENROLLREQUEST']._serialized_end=869
-  _globals['_ENROLLREQUEST_PERSONSENTRY']._serialized_start=808
-  _globals['_ENROLLREQUEST_PERSONSENTRY']._serialized_end=854
-  _globals['_ENROLLRESPONSE']._serialized_start=871
-  _globals['_ENROLLRESPONSE']._serialized_end=997
-  _globals['_GETMODELREQUEST']._serialized_start=999
-  _globals['_GETMODELREQUEST']._serialized_end=1016
-  _globals['_GETMODELRESPONSE']._serialized_start=1019
-  _globals['_GETMODELRESPONSE']._serialized_end=1181
-  _globals['_EMBEDDERSERVICE']._serialized_start=1333
-  _globals['_EMBEDDERSERVICE']._serialized_end=1684
+  _globals['_ENROLLREQUEST']._serialized_end=901
+  _globals['_ENROLLREQUEST_PERSONSENTRY']._serialized_start=840
+  _globals['_ENROLLREQUEST_PERSONSENTRY']._serialized_end=886
+  _globals['_ENROLLRESPONSE']._serialized_start=903
+  _globals['_ENROLLRESPONSE']._serialized_end=1029
+  _globals['_GETMODELREQUEST']._serialized_start=1031
+  _globals['_GETMODELREQUEST']._serialized_end=1048
+  _globals['_GETMODELRESPONSE']._serialized_start=1051
+  _globals['_GETMODELRESPONSE']._serialized_end=1213
+  _globals['_EMBEDDERSERVICE']._serialized_start=1365
+  _globals['_EMBEDDERSERVICE']._serialized_end=1716
 # @@protoc_insertion_point(module_scope)

@@ -208,6 +208,7 @@ class EnrollRequest(_message.Message):
     FACES_FIELD_NUMBER: _builtins.int
     FACE_INDEX_FIELD_NUMBER: _builtins.int
     PERSONS_FIELD_NUMBER: _builtins.int
+    REFUSE_DUPLICATE_FACES_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     image: _builtins.bytes
     faces: Global___FaceChoice.ValueType
@@ -216,6 +217,8 @@ class EnrollRequest(_message.Message):
     """
     face_index: _builtins.int
     """Enrolls this face only, overriding `faces`."""
+    refuse_duplicate_faces: _builtins.bool
+    """See twin.vectorstore.v1.AddPhotosRequest."""
     @_builtins.property
     def photo(self) -> _vectorstore_pb2.Photo: ...
     @_builtins.property
@@ -233,10 +236,11 @@ class EnrollRequest(_message.Message):
         faces: Global___FaceChoice.ValueType = ...,
         face_index: _builtins.int | None = ...,
         persons: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
+        refuse_duplicate_faces: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "face_index", b"face_index", "photo", b"photo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "face_index", b"face_index", "faces", b"faces", "gallery", b"gallery", "image", b"image", "persons", b"persons", "photo", b"photo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "face_index", b"face_index", "faces", b"faces", "gallery", b"gallery", "image", b"image", "persons", b"persons", "photo", b"photo", "refuse_duplicate_faces", b"refuse_duplicate_faces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__face_index: _TypeAlias = _typing.Literal["face_index"]  # noqa: Y015
     _WhichOneofArgType__face_index: _TypeAlias = _typing.Literal["_face_index", b"_face_index"]  # noqa: Y015

@@ -39,7 +39,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 7
     """NOT_FOUND. No such gallery, photo or face; a wrong deletion token looks the same."""
     ERROR_REASON_DUPLICATE_PHOTO: _ErrorReason.ValueType  # 8
-    """ALREADY_EXISTS. The same photo is in the gallery. metadata: photo_id."""
+    """ALREADY_EXISTS. The same photo is in the gallery, or one of the same face that can hardly be told from it. metadata:
+    photo_id of the one that is there; cosine, where it is the face that is the same.
+    """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 9
     """RESOURCE_EXHAUSTED. The queue is full; google.rpc.RetryInfo says when to come back."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 10
@@ -79,7 +81,9 @@ ERROR_REASON_MODEL_MISMATCH: ErrorReason.ValueType  # 6
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 7
 """NOT_FOUND. No such gallery, photo or face; a wrong deletion token looks the same."""
 ERROR_REASON_DUPLICATE_PHOTO: ErrorReason.ValueType  # 8
-"""ALREADY_EXISTS. The same photo is in the gallery. metadata: photo_id."""
+"""ALREADY_EXISTS. The same photo is in the gallery, or one of the same face that can hardly be told from it. metadata:
+photo_id of the one that is there; cosine, where it is the face that is the same.
+"""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 9
 """RESOURCE_EXHAUSTED. The queue is full; google.rpc.RetryInfo says when to come back."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 10

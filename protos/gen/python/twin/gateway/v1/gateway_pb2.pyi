@@ -428,6 +428,7 @@ class AddPhotoRequest(_message.Message):
     FACE_INDEX_FIELD_NUMBER: _builtins.int
     PERSONS_FIELD_NUMBER: _builtins.int
     DELETION_TOKEN_FIELD_NUMBER: _builtins.int
+    KEEP_DUPLICATE_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     image: _builtins.bytes
     original_filename: _builtins.str
@@ -444,6 +445,11 @@ class AddPhotoRequest(_message.Message):
     deletion_token: _builtins.str
     """The caller's own deletion token, so that the receipt outlives a lost answer: 43 to 128 characters of base64url, made of
     256 random bits or more. Made by the service when empty; needs photo_id.
+    """
+    keep_duplicate: _builtins.bool
+    """Keeps the photo though all of its faces to be kept are in the gallery already, at or over the model's
+    duplicate_similarity. Otherwise it is refused with DUPLICATE_PHOTO, which names the photo that is there: whoever holds
+    that one's deletion token can export it or delete it. The same bytes are never kept twice.
     """
     @_builtins.property
     def consent(self) -> Global___ConsentGrant:
@@ -469,10 +475,11 @@ class AddPhotoRequest(_message.Message):
         face_index: _builtins.int | None = ...,
         persons: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
         deletion_token: _builtins.str = ...,
+        keep_duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "consent", b"consent", "face_index", b"face_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "all_faces", b"all_faces", "collection", b"collection", "consent", b"consent", "deletion_token", b"deletion_token", "face_index", b"face_index", "gallery", b"gallery", "image", b"image", "original_filename", b"original_filename", "person", b"person", "persons", b"persons", "photo_id", b"photo_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_face_index", b"_face_index", "all_faces", b"all_faces", "collection", b"collection", "consent", b"consent", "deletion_token", b"deletion_token", "face_index", b"face_index", "gallery", b"gallery", "image", b"image", "keep_duplicate", b"keep_duplicate", "original_filename", b"original_filename", "person", b"person", "persons", b"persons", "photo_id", b"photo_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__face_index: _TypeAlias = _typing.Literal["face_index"]  # noqa: Y015
     _WhichOneofArgType__face_index: _TypeAlias = _typing.Literal["_face_index", b"_face_index"]  # noqa: Y015
@@ -605,6 +612,52 @@ class GetPhotoResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPhotoResponse: _TypeAlias = GetPhotoResponse  # noqa: Y015
+
+@_typing.final
+class ExportPhotoRequest(_message.Message):
+    """ExportPhotoRequest names a photo and proves the right to all that is held about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHOTO_ID_FIELD_NUMBER: _builtins.int
+    DELETION_TOKEN_FIELD_NUMBER: _builtins.int
+    photo_id: _builtins.str
+    deletion_token: _builtins.str
+    """Not needed of callers with the admin role."""
+    def __init__(
+        self,
+        *,
+        photo_id: _builtins.str = ...,
+        deletion_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deletion_token", b"deletion_token", "photo_id", b"photo_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPhotoRequest: _TypeAlias = ExportPhotoRequest  # noqa: Y015
+
+@_typing.final
+class ExportPhotoResponse(_message.Message):
+    """ExportPhotoResponse is one piece of the archive, at most 64 KiB."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPhotoResponse: _TypeAlias = ExportPhotoResponse  # noqa: Y015
 
 @_typing.final
 class GetStatsRequest(_message.Message):

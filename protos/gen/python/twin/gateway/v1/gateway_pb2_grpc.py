@@ -65,6 +65,11 @@ class TwinServiceStub:
                 request_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetPhotoRequest.SerializeToString,
                 response_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetPhotoResponse.FromString,
                 _registered_method=True)
+        self.ExportPhoto = channel.unary_stream(
+                '/twin.gateway.v1.TwinService/ExportPhoto',
+                request_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ExportPhotoRequest.SerializeToString,
+                response_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ExportPhotoResponse.FromString,
+                _registered_method=True)
         self.GetStats = channel.unary_unary(
                 '/twin.gateway.v1.TwinService/GetStats',
                 request_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetStatsRequest.SerializeToString,
@@ -128,6 +133,16 @@ class TwinServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportPhoto(self, request, context):
+        """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
+        (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
+        the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
+        field deletion_token to /photos/PHOTO_ID/export instead.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStats(self, request, context):
         """GetStats describes the gallery to visitors.
         """
@@ -184,6 +199,11 @@ def add_TwinServiceServicer_to_server(servicer, server):
                     servicer.GetPhoto,
                     request_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetPhotoRequest.FromString,
                     response_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetPhotoResponse.SerializeToString,
+            ),
+            'ExportPhoto': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportPhoto,
+                    request_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ExportPhotoRequest.FromString,
+                    response_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ExportPhotoResponse.SerializeToString,
             ),
             'GetStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStats,
@@ -364,6 +384,33 @@ class TwinService:
             '/twin.gateway.v1.TwinService/GetPhoto',
             twin_dot_gateway_dot_v1_dot_gateway__pb2.GetPhotoRequest.SerializeToString,
             twin_dot_gateway_dot_v1_dot_gateway__pb2.GetPhotoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportPhoto(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/twin.gateway.v1.TwinService/ExportPhoto',
+            twin_dot_gateway_dot_v1_dot_gateway__pb2.ExportPhotoRequest.SerializeToString,
+            twin_dot_gateway_dot_v1_dot_gateway__pb2.ExportPhotoResponse.FromString,
             options,
             channel_credentials,
             insecure,

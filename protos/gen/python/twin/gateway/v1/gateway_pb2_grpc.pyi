@@ -45,6 +45,12 @@ class TwinServiceStub:
     """DeletePhoto removes a photo everywhere, for whoever holds its deletion token."""
     GetPhoto: _grpc.UnaryStreamMultiCallable[_gateway_pb2.GetPhotoRequest, _gateway_pb2.GetPhotoResponse]
     """GetPhoto streams the original's bytes; browsers use the image_url of a match."""
+    ExportPhoto: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExportPhotoRequest, _gateway_pb2.ExportPhotoResponse]
+    """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
+    (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
+    the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
+    field deletion_token to /photos/PHOTO_ID/export instead.
+    """
     GetStats: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatsRequest, _gateway_pb2.GetStatsResponse]
     """GetStats describes the gallery to visitors."""
     ImportPhotos: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ImportPhotosRequest, _gateway_pb2.ImportPhotosResponse]
@@ -74,6 +80,12 @@ class TwinServiceAsyncStub(TwinServiceStub):
     """DeletePhoto removes a photo everywhere, for whoever holds its deletion token."""
     GetPhoto: _aio.UnaryStreamMultiCallable[_gateway_pb2.GetPhotoRequest, _gateway_pb2.GetPhotoResponse]  # type: ignore[assignment]
     """GetPhoto streams the original's bytes; browsers use the image_url of a match."""
+    ExportPhoto: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExportPhotoRequest, _gateway_pb2.ExportPhotoResponse]  # type: ignore[assignment]
+    """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
+    (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
+    the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
+    field deletion_token to /photos/PHOTO_ID/export instead.
+    """
     GetStats: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatsRequest, _gateway_pb2.GetStatsResponse]  # type: ignore[assignment]
     """GetStats describes the gallery to visitors."""
     ImportPhotos: _aio.UnaryStreamMultiCallable[_gateway_pb2.ImportPhotosRequest, _gateway_pb2.ImportPhotosResponse]  # type: ignore[assignment]
@@ -136,6 +148,18 @@ class TwinServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.GetPhotoResponse], _abc.AsyncIterator[_gateway_pb2.GetPhotoResponse]]:
         """GetPhoto streams the original's bytes; browsers use the image_url of a match."""
+
+    @_abc_1.abstractmethod
+    def ExportPhoto(
+        self,
+        request: _gateway_pb2.ExportPhotoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ExportPhotoResponse], _abc.AsyncIterator[_gateway_pb2.ExportPhotoResponse]]:
+        """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
+        (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
+        the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
+        field deletion_token to /photos/PHOTO_ID/export instead.
+        """
 
     @_abc_1.abstractmethod
     def GetStats(

@@ -491,7 +491,12 @@ class AddPhotosRequest(_message.Message):
     GALLERY_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
     PHOTOS_FIELD_NUMBER: _builtins.int
+    REFUSE_DUPLICATE_FACES_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
+    refuse_duplicate_faces: _builtins.bool
+    """Refuses a photo all of whose faces are in the gallery already, each at or over the gallery's duplicate_similarity, with
+    DUPLICATE_PHOTO. Of two such photos that are added at the same time, both may be kept.
+    """
     @_builtins.property
     def photo(self) -> Global___Photo: ...
     @_builtins.property
@@ -504,10 +509,11 @@ class AddPhotosRequest(_message.Message):
         gallery: _builtins.str = ...,
         photo: Global___Photo | None = ...,
         photos: _abc.Iterable[Global___Photo] | None = ...,
+        refuse_duplicate_faces: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["photo", b"photo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "photo", b"photo", "photos", b"photos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "photo", b"photo", "photos", b"photos", "refuse_duplicate_faces", b"refuse_duplicate_faces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

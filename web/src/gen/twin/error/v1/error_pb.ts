@@ -76,7 +76,8 @@ export enum ErrorReason {
   NOT_FOUND = 7,
 
   /**
-   * ALREADY_EXISTS. The same photo is in the gallery. metadata: photo_id.
+   * ALREADY_EXISTS. The same photo is in the gallery, or one of the same face that can hardly be told from it. metadata:
+   * photo_id of the one that is there; cosine, where it is the face that is the same.
    *
    * @generated from enum value: ERROR_REASON_DUPLICATE_PHOTO = 8;
    */

@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file twin/gateway/v1/gateway.proto.
  */
 export const file_twin_gateway_v1_gateway: GenFile = /*@__PURE__*/
-  fileDesc("Ch10d2luL2dhdGV3YXkvdjEvZ2F0ZXdheS5wcm90bxIPdHdpbi5nYXRld2F5LnYxIlcKDENvbnNlbnRHcmFudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIvCgx0aW1lX3RvX2xpdmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iNgoKU2F2ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKiAgoNU2VhcmNoUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhcKCmZhY2VfaW5kZXgYAyABKAVIAIgBARIRCglhbGxfZmFjZXMYBCABKAgSDQoFbGltaXQYBSABKAUSLAoEbW9kZRgGIAEoDjIeLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2hNb2RlEhsKDm1pbl9zaW1pbGFyaXR5GAcgASgCSAGIAQESLgoHY29uc2VudBgIIAEoCzIdLnR3aW4uZ2F0ZXdheS52MS5Db25zZW50R3JhbnQSGQoRb3JpZ2luYWxfZmlsZW5hbWUYCSABKAlCDQoLX2ZhY2VfaW5kZXhCEQoPX21pbl9zaW1pbGFyaXR5Im0KBFR3aW4SKQoFbWF0Y2gYASABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEhEKCWltYWdlX3VybBgCIAEoCRIVCg10aHVtYm5haWxfdXJsGAMgASgJEhAKCGZhY2VfdXJsGAQgASgJIm8KCkZhY2VSZXN1bHQSEgoKZmFjZV9pbmRleBgBIAEoBRIkCgV0d2lucxgCIAMoCzIVLnR3aW4uZ2F0ZXdheS52MS5Ud2luEicKCHlvdXJzZWxmGAMgAygLMhUudHdpbi5nYXRld2F5LnYxLlR3aW4i5gEKDlNlYXJjaFJlc3BvbnNlEiEKBWZhY2VzGAEgAygLMhIudHdpbi5mYWNlLnYxLkZhY2USLAoHcmVzdWx0cxgCIAMoCzIbLnR3aW4uZ2F0ZXdheS52MS5GYWNlUmVzdWx0EjAKC3NhdmVkX3Bob3RvGAMgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SJgoKc2F2ZV9lcnJvchgEIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhMKC2ltYWdlX3dpZHRoGAUgASgFEhQKDGltYWdlX2hlaWdodBgGIAEoBSIjChJEZXRlY3RGYWNlc1JlcXVlc3QSDQoFaW1hZ2UYASABKAwiYwoTRGV0ZWN0RmFjZXNSZXNwb25zZRIhCgVmYWNlcxgBIAMoCzISLnR3aW4uZmFjZS52MS5GYWNlEhMKC2ltYWdlX3dpZHRoGAIgASgFEhQKDGltYWdlX2hlaWdodBgDIAEoBSKlAQoOQ29tcGFyZVJlcXVlc3QSEwoLZmlyc3RfaW1hZ2UYASABKAwSHQoQZmlyc3RfZmFjZV9pbmRleBgCIAEoBUgAiAEBEhQKDHNlY29uZF9pbWFnZRgDIAEoDBIeChFzZWNvbmRfZmFjZV9pbmRleBgEIAEoBUgBiAEBQhMKEV9maXJzdF9mYWNlX2luZGV4QhQKEl9zZWNvbmRfZmFjZV9pbmRleCKsAQoPQ29tcGFyZVJlc3BvbnNlEjMKCnNpbWlsYXJpdHkYASABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSEwoLc2FtZV9wZXJzb24YAiABKAgSJgoKZmlyc3RfZmFjZRgDIAEoCzISLnR3aW4uZmFjZS52MS5GYWNlEicKC3NlY29uZF9mYWNlGAQgASgLMhIudHdpbi5mYWNlLnYxLkZhY2Ui9QIKD0FkZFBob3RvUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAMgASgJEg4KBnBlcnNvbhgEIAEoCRISCgpjb2xsZWN0aW9uGAUgASgJEi4KB2NvbnNlbnQYBiABKAsyHS50d2luLmdhdGV3YXkudjEuQ29uc2VudEdyYW50EhAKCHBob3RvX2lkGAcgASgJEhEKCWFsbF9mYWNlcxgIIAEoCBIXCgpmYWNlX2luZGV4GAkgASgFSACIAQESPgoHcGVyc29ucxgKIAMoCzItLnR3aW4uZ2F0ZXdheS52MS5BZGRQaG90b1JlcXVlc3QuUGVyc29uc0VudHJ5EhYKDmRlbGV0aW9uX3Rva2VuGAsgASgJGi4KDFBlcnNvbnNFbnRyeRILCgNrZXkYASABKAUSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19mYWNlX2luZGV4IoABChBBZGRQaG90b1Jlc3BvbnNlEjAKC3NhdmVkX3Bob3RvGAEgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SIQoFZmFjZXMYAiADKAsyEi50d2luLmZhY2UudjEuRmFjZRIXCg9hbHJlYWR5X3ByZXNlbnQYAyABKAgiPgoSRGVsZXRlUGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhYKDmRlbGV0aW9uX3Rva2VuGAIgASgJIkMKE0RlbGV0ZVBob3RvUmVzcG9uc2USEgoKZmFjZV9jb3VudBgBIAEoBRIYChBvcmlnaW5hbF9yZW1vdmVkGAIgASgIIiMKD0dldFBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCSI2ChBHZXRQaG90b1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJIiIKD0dldFN0YXRzUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJImcKEEdldFN0YXRzUmVzcG9uc2USEwoLcGhvdG9fY291bnQYASABKAMSEgoKZmFjZV9jb3VudBgCIAEoAxISCgptb2RlbF9wYWNrGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJImwKE0ltcG9ydFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIOCgZmb2xkZXIYAiABKAkSEgoKY29sbGVjdGlvbhgDIAEoCRIRCglhbGxfZmFjZXMYBCABKAgSDQoFc3RvcmUYBSABKAkisAEKFEltcG9ydFBob3Rvc1Jlc3BvbnNlEhIKCnNlZW5fY291bnQYASABKAMSEwoLYWRkZWRfY291bnQYAiABKAMSFwoPdW5jaGFuZ2VkX2NvdW50GAMgASgDEhQKDGZhaWxlZF9jb3VudBgEIAEoAxIwCghmYWlsdXJlcxgFIAMoCzIeLnR3aW4uZ2F0ZXdheS52MS5JbXBvcnRGYWlsdXJlEg4KBmxpc3RlZBgGIAEoCCJACg1JbXBvcnRGYWlsdXJlEgwKBG5hbWUYASABKAkSIQoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyI9ChZSZWNvbmNpbGVQaG90b3NSZXF1ZXN0Eg0KBWFwcGx5GAEgASgIEhQKDG1heF9yZW1vdmFscxgCIAEoBSLGAQoXUmVjb25jaWxlUGhvdG9zUmVzcG9uc2USFgoOb3JpZ2luYWxfY291bnQYASABKAMSEwoLcGhvdG9fY291bnQYAiABKAMSHwoXb3JwaGFuZWRfb3JpZ2luYWxfY291bnQYAyABKAMSHAoUb3JwaGFuZWRfcGhvdG9fY291bnQYBCABKAMSFQoNcmVtb3ZlZF9jb3VudBgFIAEoAxIoCgdvcnBoYW5zGAYgAygLMhcudHdpbi5nYXRld2F5LnYxLk9ycGhhbiKIAQoGT3JwaGFuEikKBGtpbmQYASABKA4yGy50d2luLmdhdGV3YXkudjEuT3JwaGFuS2luZBIQCghwaG90b19pZBgCIAEoCRIwCgZzb3VyY2UYAyABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEg8KB3JlbW92ZWQYBCABKAgqWgoKT3JwaGFuS2luZBIbChdPUlBIQU5fS0lORF9VTlNQRUNJRklFRBAAEhgKFE9SUEhBTl9LSU5EX09SSUdJTkFMEAESFQoRT1JQSEFOX0tJTkRfUEhPVE8QAjKWBgoLVHdpblNlcnZpY2USSQoGU2VhcmNoEh4udHdpbi5nYXRld2F5LnYxLlNlYXJjaFJlcXVlc3QaHy50d2luLmdhdGV3YXkudjEuU2VhcmNoUmVzcG9uc2USWAoLRGV0ZWN0RmFjZXMSIy50d2luLmdhdGV3YXkudjEuRGV0ZWN0RmFjZXNSZXF1ZXN0GiQudHdpbi5nYXRld2F5LnYxLkRldGVjdEZhY2VzUmVzcG9uc2USTAoHQ29tcGFyZRIfLnR3aW4uZ2F0ZXdheS52MS5Db21wYXJlUmVxdWVzdBogLnR3aW4uZ2F0ZXdheS52MS5Db21wYXJlUmVzcG9uc2USTwoIQWRkUGhvdG8SIC50d2luLmdhdGV3YXkudjEuQWRkUGhvdG9SZXF1ZXN0GiEudHdpbi5nYXRld2F5LnYxLkFkZFBob3RvUmVzcG9uc2USWAoLRGVsZXRlUGhvdG8SIy50d2luLmdhdGV3YXkudjEuRGVsZXRlUGhvdG9SZXF1ZXN0GiQudHdpbi5nYXRld2F5LnYxLkRlbGV0ZVBob3RvUmVzcG9uc2USUQoIR2V0UGhvdG8SIC50d2luLmdhdGV3YXkudjEuR2V0UGhvdG9SZXF1ZXN0GiEudHdpbi5nYXRld2F5LnYxLkdldFBob3RvUmVzcG9uc2UwARJPCghHZXRTdGF0cxIgLnR3aW4uZ2F0ZXdheS52MS5HZXRTdGF0c1JlcXVlc3QaIS50d2luLmdhdGV3YXkudjEuR2V0U3RhdHNSZXNwb25zZRJdCgxJbXBvcnRQaG90b3MSJC50d2luLmdhdGV3YXkudjEuSW1wb3J0UGhvdG9zUmVxdWVzdBolLnR3aW4uZ2F0ZXdheS52MS5JbXBvcnRQaG90b3NSZXNwb25zZTABEmYKD1JlY29uY2lsZVBob3RvcxInLnR3aW4uZ2F0ZXdheS52MS5SZWNvbmNpbGVQaG90b3NSZXF1ZXN0GigudHdpbi5nYXRld2F5LnYxLlJlY29uY2lsZVBob3Rvc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_rpc_status, file_twin_face_v1_face, file_twin_vectorstore_v1_vectorstore]);
+  fileDesc("Ch10d2luL2dhdGV3YXkvdjEvZ2F0ZXdheS5wcm90bxIPdHdpbi5nYXRld2F5LnYxIlcKDENvbnNlbnRHcmFudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIvCgx0aW1lX3RvX2xpdmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iNgoKU2F2ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKiAgoNU2VhcmNoUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhcKCmZhY2VfaW5kZXgYAyABKAVIAIgBARIRCglhbGxfZmFjZXMYBCABKAgSDQoFbGltaXQYBSABKAUSLAoEbW9kZRgGIAEoDjIeLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2hNb2RlEhsKDm1pbl9zaW1pbGFyaXR5GAcgASgCSAGIAQESLgoHY29uc2VudBgIIAEoCzIdLnR3aW4uZ2F0ZXdheS52MS5Db25zZW50R3JhbnQSGQoRb3JpZ2luYWxfZmlsZW5hbWUYCSABKAlCDQoLX2ZhY2VfaW5kZXhCEQoPX21pbl9zaW1pbGFyaXR5Im0KBFR3aW4SKQoFbWF0Y2gYASABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEhEKCWltYWdlX3VybBgCIAEoCRIVCg10aHVtYm5haWxfdXJsGAMgASgJEhAKCGZhY2VfdXJsGAQgASgJIm8KCkZhY2VSZXN1bHQSEgoKZmFjZV9pbmRleBgBIAEoBRIkCgV0d2lucxgCIAMoCzIVLnR3aW4uZ2F0ZXdheS52MS5Ud2luEicKCHlvdXJzZWxmGAMgAygLMhUudHdpbi5nYXRld2F5LnYxLlR3aW4i5gEKDlNlYXJjaFJlc3BvbnNlEiEKBWZhY2VzGAEgAygLMhIudHdpbi5mYWNlLnYxLkZhY2USLAoHcmVzdWx0cxgCIAMoCzIbLnR3aW4uZ2F0ZXdheS52MS5GYWNlUmVzdWx0EjAKC3NhdmVkX3Bob3RvGAMgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SJgoKc2F2ZV9lcnJvchgEIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhMKC2ltYWdlX3dpZHRoGAUgASgFEhQKDGltYWdlX2hlaWdodBgGIAEoBSIjChJEZXRlY3RGYWNlc1JlcXVlc3QSDQoFaW1hZ2UYASABKAwiYwoTRGV0ZWN0RmFjZXNSZXNwb25zZRIhCgVmYWNlcxgBIAMoCzISLnR3aW4uZmFjZS52MS5GYWNlEhMKC2ltYWdlX3dpZHRoGAIgASgFEhQKDGltYWdlX2hlaWdodBgDIAEoBSKlAQoOQ29tcGFyZVJlcXVlc3QSEwoLZmlyc3RfaW1hZ2UYASABKAwSHQoQZmlyc3RfZmFjZV9pbmRleBgCIAEoBUgAiAEBEhQKDHNlY29uZF9pbWFnZRgDIAEoDBIeChFzZWNvbmRfZmFjZV9pbmRleBgEIAEoBUgBiAEBQhMKEV9maXJzdF9mYWNlX2luZGV4QhQKEl9zZWNvbmRfZmFjZV9pbmRleCKsAQoPQ29tcGFyZVJlc3BvbnNlEjMKCnNpbWlsYXJpdHkYASABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSEwoLc2FtZV9wZXJzb24YAiABKAgSJgoKZmlyc3RfZmFjZRgDIAEoCzISLnR3aW4uZmFjZS52MS5GYWNlEicKC3NlY29uZF9mYWNlGAQgASgLMhIudHdpbi5mYWNlLnYxLkZhY2UijQMKD0FkZFBob3RvUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg0KBWltYWdlGAIgASgMEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAMgASgJEg4KBnBlcnNvbhgEIAEoCRISCgpjb2xsZWN0aW9uGAUgASgJEi4KB2NvbnNlbnQYBiABKAsyHS50d2luLmdhdGV3YXkudjEuQ29uc2VudEdyYW50EhAKCHBob3RvX2lkGAcgASgJEhEKCWFsbF9mYWNlcxgIIAEoCBIXCgpmYWNlX2luZGV4GAkgASgFSACIAQESPgoHcGVyc29ucxgKIAMoCzItLnR3aW4uZ2F0ZXdheS52MS5BZGRQaG90b1JlcXVlc3QuUGVyc29uc0VudHJ5EhYKDmRlbGV0aW9uX3Rva2VuGAsgASgJEhYKDmtlZXBfZHVwbGljYXRlGAwgASgIGi4KDFBlcnNvbnNFbnRyeRILCgNrZXkYASABKAUSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19mYWNlX2luZGV4IoABChBBZGRQaG90b1Jlc3BvbnNlEjAKC3NhdmVkX3Bob3RvGAEgASgLMhsudHdpbi5nYXRld2F5LnYxLlNhdmVkUGhvdG8SIQoFZmFjZXMYAiADKAsyEi50d2luLmZhY2UudjEuRmFjZRIXCg9hbHJlYWR5X3ByZXNlbnQYAyABKAgiPgoSRGVsZXRlUGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhYKDmRlbGV0aW9uX3Rva2VuGAIgASgJIkMKE0RlbGV0ZVBob3RvUmVzcG9uc2USEgoKZmFjZV9jb3VudBgBIAEoBRIYChBvcmlnaW5hbF9yZW1vdmVkGAIgASgIIiMKD0dldFBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCSI2ChBHZXRQaG90b1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJIj4KEkV4cG9ydFBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSIjChNFeHBvcnRQaG90b1Jlc3BvbnNlEgwKBGRhdGEYASABKAwiIgoPR2V0U3RhdHNSZXF1ZXN0Eg8KB2dhbGxlcnkYASABKAkiZwoQR2V0U3RhdHNSZXNwb25zZRITCgtwaG90b19jb3VudBgBIAEoAxISCgpmYWNlX2NvdW50GAIgASgDEhIKCm1vZGVsX3BhY2sYAyABKAkSFgoOcG9saWN5X3ZlcnNpb24YBCABKAkibAoTSW1wb3J0UGhvdG9zUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEg4KBmZvbGRlchgCIAEoCRISCgpjb2xsZWN0aW9uGAMgASgJEhEKCWFsbF9mYWNlcxgEIAEoCBINCgVzdG9yZRgFIAEoCSKwAQoUSW1wb3J0UGhvdG9zUmVzcG9uc2USEgoKc2Vlbl9jb3VudBgBIAEoAxITCgthZGRlZF9jb3VudBgCIAEoAxIXCg91bmNoYW5nZWRfY291bnQYAyABKAMSFAoMZmFpbGVkX2NvdW50GAQgASgDEjAKCGZhaWx1cmVzGAUgAygLMh4udHdpbi5nYXRld2F5LnYxLkltcG9ydEZhaWx1cmUSDgoGbGlzdGVkGAYgASgIIkAKDUltcG9ydEZhaWx1cmUSDAoEbmFtZRgBIAEoCRIhCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzIj0KFlJlY29uY2lsZVBob3Rvc1JlcXVlc3QSDQoFYXBwbHkYASABKAgSFAoMbWF4X3JlbW92YWxzGAIgASgFIsYBChdSZWNvbmNpbGVQaG90b3NSZXNwb25zZRIWCg5vcmlnaW5hbF9jb3VudBgBIAEoAxITCgtwaG90b19jb3VudBgCIAEoAxIfChdvcnBoYW5lZF9vcmlnaW5hbF9jb3VudBgDIAEoAxIcChRvcnBoYW5lZF9waG90b19jb3VudBgEIAEoAxIVCg1yZW1vdmVkX2NvdW50GAUgASgDEigKB29ycGhhbnMYBiADKAsyFy50d2luLmdhdGV3YXkudjEuT3JwaGFuIogBCgZPcnBoYW4SKQoEa2luZBgBIAEoDjIbLnR3aW4uZ2F0ZXdheS52MS5PcnBoYW5LaW5kEhAKCHBob3RvX2lkGAIgASgJEjAKBnNvdXJjZRgDIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USDwoHcmVtb3ZlZBgEIAEoCCpaCgpPcnBoYW5LaW5kEhsKF09SUEhBTl9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUT1JQSEFOX0tJTkRfT1JJR0lOQUwQARIVChFPUlBIQU5fS0lORF9QSE9UTxACMvIGCgtUd2luU2VydmljZRJJCgZTZWFyY2gSHi50d2luLmdhdGV3YXkudjEuU2VhcmNoUmVxdWVzdBofLnR3aW4uZ2F0ZXdheS52MS5TZWFyY2hSZXNwb25zZRJYCgtEZXRlY3RGYWNlcxIjLnR3aW4uZ2F0ZXdheS52MS5EZXRlY3RGYWNlc1JlcXVlc3QaJC50d2luLmdhdGV3YXkudjEuRGV0ZWN0RmFjZXNSZXNwb25zZRJMCgdDb21wYXJlEh8udHdpbi5nYXRld2F5LnYxLkNvbXBhcmVSZXF1ZXN0GiAudHdpbi5nYXRld2F5LnYxLkNvbXBhcmVSZXNwb25zZRJPCghBZGRQaG90bxIgLnR3aW4uZ2F0ZXdheS52MS5BZGRQaG90b1JlcXVlc3QaIS50d2luLmdhdGV3YXkudjEuQWRkUGhvdG9SZXNwb25zZRJYCgtEZWxldGVQaG90bxIjLnR3aW4uZ2F0ZXdheS52MS5EZWxldGVQaG90b1JlcXVlc3QaJC50d2luLmdhdGV3YXkudjEuRGVsZXRlUGhvdG9SZXNwb25zZRJRCghHZXRQaG90bxIgLnR3aW4uZ2F0ZXdheS52MS5HZXRQaG90b1JlcXVlc3QaIS50d2luLmdhdGV3YXkudjEuR2V0UGhvdG9SZXNwb25zZTABEloKC0V4cG9ydFBob3RvEiMudHdpbi5nYXRld2F5LnYxLkV4cG9ydFBob3RvUmVxdWVzdBokLnR3aW4uZ2F0ZXdheS52MS5FeHBvcnRQaG90b1Jlc3BvbnNlMAESTwoIR2V0U3RhdHMSIC50d2luLmdhdGV3YXkudjEuR2V0U3RhdHNSZXF1ZXN0GiEudHdpbi5nYXRld2F5LnYxLkdldFN0YXRzUmVzcG9uc2USXQoMSW1wb3J0UGhvdG9zEiQudHdpbi5nYXRld2F5LnYxLkltcG9ydFBob3Rvc1JlcXVlc3QaJS50d2luLmdhdGV3YXkudjEuSW1wb3J0UGhvdG9zUmVzcG9uc2UwARJmCg9SZWNvbmNpbGVQaG90b3MSJy50d2luLmdhdGV3YXkudjEuUmVjb25jaWxlUGhvdG9zUmVxdWVzdBooLnR3aW4uZ2F0ZXdheS52MS5SZWNvbmNpbGVQaG90b3NSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_duration, file_google_rpc_status, file_twin_face_v1_face, file_twin_vectorstore_v1_vectorstore]);
 
 /**
  * ConsentGrant is what the user agreed to on the page.
@@ -459,6 +459,15 @@ export type AddPhotoRequest = Message<"twin.gateway.v1.AddPhotoRequest"> & {
    * @generated from field: string deletion_token = 11;
    */
   deletionToken: string;
+
+  /**
+   * Keeps the photo though all of its faces to be kept are in the gallery already, at or over the model's
+   * duplicate_similarity. Otherwise it is refused with DUPLICATE_PHOTO, which names the photo that is there: whoever holds
+   * that one's deletion token can export it or delete it. The same bytes are never kept twice.
+   *
+   * @generated from field: bool keep_duplicate = 12;
+   */
+  keepDuplicate: boolean;
 };
 
 /**
@@ -597,6 +606,51 @@ export const GetPhotoResponseSchema: GenMessage<GetPhotoResponse> = /*@__PURE__*
   messageDesc(file_twin_gateway_v1_gateway, 15);
 
 /**
+ * ExportPhotoRequest names a photo and proves the right to all that is held about it.
+ *
+ * @generated from message twin.gateway.v1.ExportPhotoRequest
+ */
+export type ExportPhotoRequest = Message<"twin.gateway.v1.ExportPhotoRequest"> & {
+  /**
+   * @generated from field: string photo_id = 1;
+   */
+  photoId: string;
+
+  /**
+   * Not needed of callers with the admin role.
+   *
+   * @generated from field: string deletion_token = 2;
+   */
+  deletionToken: string;
+};
+
+/**
+ * Describes the message twin.gateway.v1.ExportPhotoRequest.
+ * Use `create(ExportPhotoRequestSchema)` to create a new message.
+ */
+export const ExportPhotoRequestSchema: GenMessage<ExportPhotoRequest> = /*@__PURE__*/
+  messageDesc(file_twin_gateway_v1_gateway, 16);
+
+/**
+ * ExportPhotoResponse is one piece of the archive, at most 64 KiB.
+ *
+ * @generated from message twin.gateway.v1.ExportPhotoResponse
+ */
+export type ExportPhotoResponse = Message<"twin.gateway.v1.ExportPhotoResponse"> & {
+  /**
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message twin.gateway.v1.ExportPhotoResponse.
+ * Use `create(ExportPhotoResponseSchema)` to create a new message.
+ */
+export const ExportPhotoResponseSchema: GenMessage<ExportPhotoResponse> = /*@__PURE__*/
+  messageDesc(file_twin_gateway_v1_gateway, 17);
+
+/**
  * GetStatsRequest names a gallery.
  *
  * @generated from message twin.gateway.v1.GetStatsRequest
@@ -613,7 +667,7 @@ export type GetStatsRequest = Message<"twin.gateway.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 16);
+  messageDesc(file_twin_gateway_v1_gateway, 18);
 
 /**
  * GetStatsResponse describes it.
@@ -649,7 +703,7 @@ export type GetStatsResponse = Message<"twin.gateway.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 17);
+  messageDesc(file_twin_gateway_v1_gateway, 19);
 
 /**
  * ImportPhotosRequest names a folder in the photo store.
@@ -694,7 +748,7 @@ export type ImportPhotosRequest = Message<"twin.gateway.v1.ImportPhotosRequest">
  * Use `create(ImportPhotosRequestSchema)` to create a new message.
  */
 export const ImportPhotosRequestSchema: GenMessage<ImportPhotosRequest> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 18);
+  messageDesc(file_twin_gateway_v1_gateway, 20);
 
 /**
  * ImportPhotosResponse is the state of the import, sent at least once a second while it runs. An import that goes on counts
@@ -743,7 +797,7 @@ export type ImportPhotosResponse = Message<"twin.gateway.v1.ImportPhotosResponse
  * Use `create(ImportPhotosResponseSchema)` to create a new message.
  */
 export const ImportPhotosResponseSchema: GenMessage<ImportPhotosResponse> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 19);
+  messageDesc(file_twin_gateway_v1_gateway, 21);
 
 /**
  * ImportFailure is one photo that was not added.
@@ -767,7 +821,7 @@ export type ImportFailure = Message<"twin.gateway.v1.ImportFailure"> & {
  * Use `create(ImportFailureSchema)` to create a new message.
  */
 export const ImportFailureSchema: GenMessage<ImportFailure> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 20);
+  messageDesc(file_twin_gateway_v1_gateway, 22);
 
 /**
  * ReconcilePhotosRequest says whether to remove what is found.
@@ -793,7 +847,7 @@ export type ReconcilePhotosRequest = Message<"twin.gateway.v1.ReconcilePhotosReq
  * Use `create(ReconcilePhotosRequestSchema)` to create a new message.
  */
 export const ReconcilePhotosRequestSchema: GenMessage<ReconcilePhotosRequest> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 21);
+  messageDesc(file_twin_gateway_v1_gateway, 23);
 
 /**
  * ReconcilePhotosResponse says how far it is, at least once a second.
@@ -843,7 +897,7 @@ export type ReconcilePhotosResponse = Message<"twin.gateway.v1.ReconcilePhotosRe
  * Use `create(ReconcilePhotosResponseSchema)` to create a new message.
  */
 export const ReconcilePhotosResponseSchema: GenMessage<ReconcilePhotosResponse> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 22);
+  messageDesc(file_twin_gateway_v1_gateway, 24);
 
 /**
  * Orphan is one side without the other.
@@ -877,7 +931,7 @@ export type Orphan = Message<"twin.gateway.v1.Orphan"> & {
  * Use `create(OrphanSchema)` to create a new message.
  */
 export const OrphanSchema: GenMessage<Orphan> = /*@__PURE__*/
-  messageDesc(file_twin_gateway_v1_gateway, 23);
+  messageDesc(file_twin_gateway_v1_gateway, 25);
 
 /**
  * OrphanKind says which side is missing.
@@ -978,6 +1032,19 @@ export const TwinService: GenService<{
     methodKind: "server_streaming";
     input: typeof GetPhotoRequestSchema;
     output: typeof GetPhotoResponseSchema;
+  },
+  /**
+   * ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
+   * (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
+   * the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
+   * field deletion_token to /photos/PHOTO_ID/export instead.
+   *
+   * @generated from rpc twin.gateway.v1.TwinService.ExportPhoto
+   */
+  exportPhoto: {
+    methodKind: "server_streaming";
+    input: typeof ExportPhotoRequestSchema;
+    output: typeof ExportPhotoResponseSchema;
   },
   /**
    * GetStats describes the gallery to visitors.

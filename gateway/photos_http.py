@@ -1,6 +1,7 @@
 """GET /photos/<photo_id>: a stored photo or one face of it, for whoever holds a signed address."""
 
 import re
+from contextlib import aclosing
 from typing import Final
 
 from aiohttp import web
@@ -8,7 +9,7 @@ from aiohttp import web
 from gateway.outcome import code_of
 from gateway.photo_urls import SIZES, PhotoUrls
 from gateway.records import FacePlace, StoredPhoto
-from gateway.renditions import Rendition, Renditions
+from gateway.renditions import Rendition, Renditions, StoredOriginal
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import InvalidField, NotFound, NotReady, TwinError
 from runtime.names import parse_photo_id
@@ -51,9 +52,9 @@ class PhotoRoute:
         except TwinError as error:
             code = code_of(error).name
             return web.Response(status=_HTTP_BY_CODE.get(code, 500), text=f"{error.message}\n")
-        return _respond(request, rendition, min(left_s, _MAX_AGE_S))
+        return await _respond(request, rendition, min(left_s, _MAX_AGE_S))
 
-    async def _find(self, photo_id: str, face: str, size: str) -> Rendition:
+    async def _find(self, photo_id: str, face: str, size: str) -> Rendition | StoredOriginal:
         if not self._readiness.accepts_calls:
             raise NotReady(self._readiness.reason)
         try:
@@ -75,7 +76,7 @@ def _place(photo: StoredPhoto, face: str) -> FacePlace:
     raise NotFound("face")
 
 
-def _respond(request: web.Request, rendition: Rendition, max_age_s: int) -> web.Response:
+async def _respond(request: web.Request, rendition: Rendition | StoredOriginal, max_age_s: int) -> web.StreamResponse:
     tag = f'"{rendition.tag}"'
     headers = {
         "ETag": tag,
@@ -86,17 +87,45 @@ def _respond(request: web.Request, rendition: Rendition, max_age_s: int) -> web.
     }
     if tag in [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]:
         return web.Response(status=304, headers=headers)
-    data, status = rendition.data, 200
+    start, stop, status = 0, rendition.size_bytes, 200
     wanted = request.headers.get("Range") if request.headers.get("If-Range", tag) == tag else None
     if wanted is not None and wanted.startswith("bytes=") and "," not in wanted:
         try:
             part = request.http_range
         except ValueError:
             part = slice(None, None, 1)  # What cannot be read is not asked for (RFC 9110, section 14.2).
-        start, stop, _ = part.indices(len(data))
+        start, stop, _ = part.indices(rendition.size_bytes)
         if start >= stop:
-            return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
+            return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{rendition.size_bytes}"})
         if part.start is not None or part.stop is not None:
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
-            data, status = data[start:stop], 206
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{rendition.size_bytes}"
+            status = 206
+    if isinstance(rendition, StoredOriginal):
+        return await _stream(request, rendition, start, stop, status, headers)
+    data = rendition.data[start:stop]
     return web.Response(status=status, body=data, content_type=rendition.content_type, headers=headers)
+
+
+async def _stream(
+    request: web.Request, original: StoredOriginal, start: int, stop: int, status: int, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Sends an original as it comes out of its store; one that stops coming ends the connection."""
+    headers = {**headers, "Content-Type": original.content_type, "Content-Length": str(stop - start)}
+    if request.method == "HEAD":
+        return web.Response(status=status, headers=headers)
+    async with aclosing(original.read(start, stop)) as pieces:
+        try:
+            # Before anything is sent: a store that does not answer is told as such.
+            first = await anext(pieces, b"")
+        except TwinError as error:
+            return web.Response(status=_HTTP_BY_CODE.get(code_of(error).name, 500), text=f"{error.message}\n")
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(request)
+        await response.write(first)
+        try:
+            async for piece in pieces:
+                await response.write(piece)
+        except TwinError:
+            if request.transport is not None:
+                request.transport.abort()
+    return response

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ THUMB_PX: Final = 320
 LARGE_PX: Final = 1600
 _FACE_PX: Final = {"thumb": 256, "large": 640, "original": 1024}
 _MAX_IN_PROGRESS: Final = 64
+# By the suffix of an original of ours, which says what was made.
+_CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 # Originals of ours may be larger than the upload was; the owner's files are taken as they are.
 _MAX_ORIGINAL_BYTES: Final = 256 * 2**20
 
@@ -29,6 +32,30 @@ class Rendition:
     data: bytes
     content_type: str
     tag: str
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return len(self.data)
+
+    async def read(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes from start to before stop."""
+        yield self.data[start:stop]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOriginal:
+    """An original of ours, which is sent as it lies in its store: a piece at a time, however large it is."""
+
+    store: PhotoStore
+    key: str
+    size_bytes: int
+    content_type: str
+    tag: str
+
+    def read(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes from start to before stop; raises NotFound or DependencyUnavailable."""
+        return self.store.read(self.key, start, stop)
 
 
 class Renditions:
@@ -44,7 +71,7 @@ class Renditions:
         self._threads = threads
         self._in_progress: dict[str, asyncio.Task[bytes]] = {}
 
-    async def get(self, photo: StoredPhoto, size: str, face: FacePlace | None = None) -> Rendition:
+    async def get(self, photo: StoredPhoto, size: str, face: FacePlace | None = None) -> Rendition | StoredOriginal:
         """Returns a photo, or one face of it, in a size of photo_urls.SIZES.
 
         Raises NotFound when the original is gone, is in another store, or was changed by its owner;
@@ -55,11 +82,9 @@ class Renditions:
         # The key is in the name: a photo that was deleted and added anew is another picture.
         what = f"{photo.source.key}\n{size}\n{face}"
         name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        as_stored = face is None and size == "original" and is_kept(photo.source)
-        if as_stored:
-            data = await self._original(photo)
-        else:
-            data = await self._cached(photo, size, face, name)
+        if face is None and size == "original" and is_kept(photo.source):
+            return await self._as_stored(photo.source.key, name)
+        data = await self._cached(photo, size, face, name)
         return Rendition(data, content_type_of(data), name)
 
     async def purge(self, photo_id: str) -> None:
@@ -111,6 +136,14 @@ class Renditions:
         if face is not None:
             return crop_face(image, face.box, face.eyes, _FACE_PX[size])
         return shrink(image, THUMB_PX if size == "thumb" else LARGE_PX)
+
+    async def _as_stored(self, key: str, tag: str) -> StoredOriginal:
+        try:
+            size_bytes = (await self._store.stat(key)).size_bytes
+        except BadKey as error:
+            raise NotFound("photo") from error
+        content_type = _CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+        return StoredOriginal(self._store, key, size_bytes, content_type, tag)
 
     async def _original(self, photo: StoredPhoto) -> bytes:
         try:

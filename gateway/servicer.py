@@ -131,10 +131,11 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
                 raise NotFound("photo")
             original = await self._journeys.renditions.get(photo, "original")
             content_type = original.content_type
-            for start in range(0, len(original.data), PIECE_BYTES):
-                piece = original.data[start : start + PIECE_BYTES]
-                yield pb.GetPhotoResponse(data=piece, content_type=content_type)
-                content_type = ""
+            async with aclosing(original.read(0, original.size_bytes)) as pieces:
+                async for piece in pieces:
+                    for start in range(0, len(piece), PIECE_BYTES):
+                        yield pb.GetPhotoResponse(data=piece[start : start + PIECE_BYTES], content_type=content_type)
+                        content_type = ""
 
     async def ExportPhoto(  # noqa: N802
         self, request: pb.ExportPhotoRequest, context: Context

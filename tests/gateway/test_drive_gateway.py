@@ -51,8 +51,8 @@ async def test_a_photo_is_kept_shown_and_removed(emulator: DriveEmulator, gatewa
     pieces = [piece.data async for piece in gateway.stub.GetPhoto(pb.GetPhotoRequest(photo_id=receipt.photo_id))]
     assert file.content is not None
     assert b"".join(pieces) == file.content.read(0, file.content.size)
-    result = (await gateway.stub.Search(pb.SearchRequest(image=picture(seed=0)))).results[0]
-    (twin, *_) = [*result.yourself, *result.twins]
+    found = await gateway.stub.Search(pb.SearchRequest(image=picture(seed=9)))
+    twin = found.results[0].twins[0]
     async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}{twin.thumbnail_url}") as response:
         assert response.status == 200
         assert response.content_type == "image/jpeg"

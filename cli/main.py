@@ -90,6 +90,24 @@ def _delete(chosen: argparse.Namespace, settings: ClientSettings, console: Conso
     return delete(chosen.photo_ids, settings, console)
 
 
+def _export(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.export import export
+
+    return export(chosen.photo_id, chosen.token, chosen.output, settings, console)
+
+
+def _audit_verify(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.audit import verify
+
+    return verify(chosen.head, settings, console)
+
+
+def _audit_list(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
+    from cli.audit import list_entries
+
+    return list_entries(chosen.limit, settings, console)
+
+
 def _compare(chosen: argparse.Namespace, settings: ClientSettings, console: Console) -> int:
     from cli.search import compare
 
@@ -209,6 +227,27 @@ def _parser() -> argparse.ArgumentParser:
     delete = commands.add_parser("delete", help="remove photos everywhere, as whoever runs the service")
     delete.add_argument("photo_ids", nargs="+", metavar="PHOTO_ID")
     delete.set_defaults(run=_delete)
+
+    export = commands.add_parser("export", help="all that is held about a photo, as a ZIP file")
+    export.add_argument("photo_id", metavar="PHOTO_ID")
+    export.add_argument("--token", help="of the photo's receipt; without it, whoever runs the service asks")
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="photo-PHOTO_ID.zip when left out")
+    export.set_defaults(run=_export)
+
+    audit = commands.add_parser("audit", help="who did what").add_subparsers(required=True, metavar="ACTION")
+    checking = audit.add_parser(
+        "verify",
+        help="check that every entry is as it was written",
+        description="Checks every entry of the audit log, and that it goes on from what was found right here before."
+        " Exit code 0: it does; 1: it does not, and from where on.",
+    )
+    checking.add_argument(
+        "--head", metavar="LINK:HASH", help="go on from this, as an earlier check printed it, instead"
+    )
+    checking.set_defaults(run=_audit_verify)
+    listing = audit.add_parser("list", help="the newest entries")
+    listing.add_argument("--limit", type=_int32, default=50, help="how many (default: %(default)s)")
+    listing.set_defaults(run=_audit_list)
 
     models = commands.add_parser("models", help="the model packs").add_subparsers(required=True, metavar="ACTION")
     models.add_parser("list", help="every pack, with its state and licence").set_defaults(run=_models_list)

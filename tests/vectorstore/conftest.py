@@ -41,6 +41,7 @@ class Store:
     service: VectorStore
     readiness: Readiness
     tasks: TaskSupervisor
+    address: str
 
 
 StartStore = Callable[..., AbstractAsyncContextManager[Store]]
@@ -112,7 +113,7 @@ async def _running(settings: VectorStoreSettings) -> AsyncIterator[Store]:
         await service.start(ServiceContext(f"127.0.0.1:{port}", readiness, tasks))
         readiness.mark_ready()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS) as channel:
-            yield Store(pb_grpc.VectorStoreServiceStub(channel), service, readiness, tasks)
+            yield Store(pb_grpc.VectorStoreServiceStub(channel), service, readiness, tasks, f"127.0.0.1:{port}")
     finally:
         await server.stop(0.2)
         await tasks.stop()

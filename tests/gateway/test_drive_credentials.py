@@ -51,8 +51,9 @@ def key_file(emulator: DriveEmulator, private_key: str, tmp_path: Path) -> Path:
 async def test_a_service_account_keeps_photos_in_a_shared_drive(
     emulator: DriveEmulator, key_file: Path, tmp_path: Path
 ) -> None:
-    where = {"google_service_account_file": key_file, "drive_shared_drive": "shared-drive-1"}
-    async with drive_store(emulator, tmp_path, **where) as store:
+    async with drive_store(
+        emulator, tmp_path, google_service_account_file=key_file, drive_shared_drive="shared-drive-1"
+    ) as store:
         await store.check()
         key = await put(store)
         assert await store.get(key, 10_000) == PHOTO
@@ -67,8 +68,9 @@ def test_a_service_account_without_a_shared_drive_stops_the_start(key_file: Path
 async def test_a_service_account_that_has_no_room_hears_why(
     emulator: DriveEmulator, key_file: Path, tmp_path: Path
 ) -> None:
-    where = {"google_service_account_file": key_file, "drive_shared_drive": "shared-drive-1"}
-    async with drive_store(emulator, tmp_path, **where) as store:
+    async with drive_store(
+        emulator, tmp_path, google_service_account_file=key_file, drive_shared_drive="shared-drive-1"
+    ) as store:
         key = await store.reserve("312d8e43-f248-4bd3-a04d-ed1cb5814eb3", "default", "jpg")
         emulator.drive.shared_drives.clear()
         for file in emulator.drive.files.values():

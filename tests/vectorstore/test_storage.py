@@ -17,6 +17,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from tests.vectorstore.conftest import _running
 from tests.vectorstore.wire import DIMENSION, MODEL, add_one, ids, photo, random_unit, search
 from vectorstore.database import prepare_connection
+from vectorstore.galleries import MAX_DIMENSION
 from vectorstore.migrate import MIGRATIONS_FOLDER, migrate, read_migrations
 from vectorstore.prepare import prepare_database
 from vectorstore.pruning import Pruner
@@ -112,18 +113,56 @@ async def _inline(connection: Any) -> None:
     assert storage == b"p"
 
 
-async def test_vectors_lie_in_their_rows(empty_database_url: str, rng: Rng) -> None:
-    """Of 512 numbers too, which are just too large for PostgreSQL to leave them there by itself."""
+# Of 512 numbers too, which are just too large for PostgreSQL to leave them there by itself.
+@pytest.mark.parametrize("dimension", [512, 1024, MAX_DIMENSION])
+async def test_faces_lie_whole_in_their_rows(faces: Any, rng: Rng, dimension: int) -> None:
+    await _insert_face(faces, random_unit(rng, dimension))
+    assert await faces.fetchval(f"SELECT pg_relation_size(({_SIDE_TABLE_SQL}))") == 0
+
+
+async def test_what_does_not_fit_beside_a_vector_as_large_as_a_row_is_kept_elsewhere(faces: Any, rng: Rng) -> None:
+    vector = random_unit(rng, 2000)
+    await _insert_face(faces, vector)
+    row = await faces.fetchrow("SELECT box, landmarks, quality, quality_issues, embedding FROM faces")
+    assert (row["box"], row["landmarks"], row["quality"], row["quality_issues"]) == (
+        _BOX,
+        _LANDMARKS,
+        _QUALITY,
+        _ISSUES,
+    )
+    assert np.array_equal(row["embedding"], vector)
+
+
+_SIDE_TABLE_SQL = "SELECT reltoastrelid FROM pg_class WHERE oid = 'faces'::regclass"
+_BOX = [0.5, 1.5, 2.5, 3.5]
+_LANDMARKS = [place / 4 for place in range(10)]
+_QUALITY = [place / 8 for place in range(6)]
+_ISSUES = list(range(1, 33))
+
+
+@pytest.fixture
+async def faces(empty_database_url: str) -> AsyncIterator[Any]:
+    """A connection to the schema as it is today, with vectors in their rows and nothing in it."""
     await prepare_database(empty_database_url)
     connection: Any = await asyncpg.connect(empty_database_url)
-    try:
-        await prepare_connection(connection)
-        await _inline(connection)
-        await connection.execute("INSERT INTO faces (face_id, embedding) VALUES (1, $1)", random_unit(rng, 512))
-        side_table = "SELECT reltoastrelid FROM pg_class WHERE oid = 'faces'::regclass"
-        assert await connection.fetchval(f"SELECT pg_relation_size(({side_table}))") == 0
-    finally:
-        await connection.close()
+    await prepare_connection(connection)
+    await _inline(connection)
+    yield connection
+    await connection.close()
+
+
+async def _insert_face(connection: Any, vector: Any) -> None:
+    """Adds a face that has everything a face can have."""
+    await connection.execute(
+        "INSERT INTO faces (face_id, photo_id, gallery_id, face_index, box, landmarks, detection_score, quality, "
+        "quality_issues, is_primary, person, embedding) VALUES (1, $1, 1, 0, $2, $3, 0.5, $4, $5, true, 'Ada', $6)",
+        uuid.uuid4(),
+        _BOX,
+        _LANDMARKS,
+        _QUALITY,
+        _ISSUES,
+        vector,
+    )
 
 
 async def test_photos_take_their_faces_along_whoever_deletes_them(stub: Any, database: Any, rng: Rng) -> None:

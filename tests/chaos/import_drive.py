@@ -1,9 +1,9 @@
 """A thousand photos through the Drive emulator, a fifth of whose answers are faults.
 
-``python -m tests.chaos.import_drive --photos 1000 --kills 10 --faults 20 --how referenced`` (or ``uploaded``): a folder
-of the owner's Drive is imported where it lies, or a folder of this machine into Drive; the gateway is killed with SIGKILL
-on the way. Afterwards both sides are reconciled as if two days had passed. One JSON line says what came of it; the exit
-code is 0 when every photo is there once.
+``python -m tests.chaos.import_drive --photos 1000 --kills 10 --faults 20 --how referenced`` (or ``uploaded``):
+a folder of the owner's Drive is imported where it lies, or a folder of this machine into Drive; the gateway is killed
+with SIGKILL on the way. Afterwards both sides are reconciled as if two days had passed. One JSON line says what came
+of it; the exit code is 0 when every photo is there once.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def _run(
             for _ in range(chosen.kills):
                 kill_on_the_way(stack, gateway, owners_folder, draws)
             state, failures = asyncio.run(import_to_the_end(stack, gateway.address, owners_folder))
-            counts = [state.seen_count, state.added_count, state.unchanged_count, state.failed_count]
+            counts: list[Any] = [state.seen_count, state.added_count, state.unchanged_count, state.failed_count]
             failed = Counter(failure.error.message for failure in failures)
         else:
             counts, failed = _upload(stack, gateway, album, draws, chosen.kills)
@@ -122,7 +122,7 @@ def _run(
 
 def _upload(
     stack: Stack, gateway: GatewayProcess, album: Path, draws: random.Random, kills: int
-) -> tuple[list[str], Counter[str]]:
+) -> tuple[list[Any], Counter[str]]:
     """Imports a folder of this machine with one command, which outlives the gateways that are killed beneath it."""
     step = len(list(album.iterdir())) // (kills + 1)
     with subprocess.Popen(

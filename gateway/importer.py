@@ -25,6 +25,7 @@ from gateway.import_share import ImportShare
 from gateway.import_walk import ImportWalk
 from gateway.orders import ImportOrder
 from gateway.photo_store import KEPT_PREFIX, PhotoStore
+from gateway.records import ExternalAction
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import DependencyUnavailable, InvalidField
 from runtime.logs import get_logger
@@ -99,6 +100,9 @@ class Importer:
             pool = await self._database.open()
             ledger = ImportLedger(pool)
             gallery = await self._vectors.get_gallery(order.gallery, time_left(self._store_timeout_s))
+            await self._vectors.record_audit(
+                ExternalAction.IMPORT_PHOTOS, time_left(self._store_timeout_s), gallery=order.gallery
+            )
             run = await ledger.begin(order, self._store.name, gallery.create_time_s)
             line = EnrolLine(self._embedder)
             share = ImportShare(run, ledger, self._walk, self._files, line, time_left)

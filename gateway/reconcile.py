@@ -21,7 +21,7 @@ from gateway.admission import Admission
 from gateway.deadlines import TimeLeft
 from gateway.orders import ReconcileOrder
 from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, is_kept, photo_id_of
-from gateway.records import ListedPhoto, Source
+from gateway.records import ExternalAction, ListedPhoto, Source
 from gateway.remove import Remover
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import InvalidField, NotFound
@@ -199,6 +199,13 @@ class Reconciler:
                 raise InvalidField(
                     "apply", f"{orphan_count} of {looked_at} are orphans: is this the right database? None is removed"
                 )
+        if not tally.found:
+            return
+        await self._vectors.record_audit(
+            ExternalAction.RECONCILE,
+            time_left(self._store_timeout_s),
+            photo_count=min(max_removals, len(tally.found)),
+        )
         for orphan in tally.found:
             if tally.removed_count == max_removals:
                 return

@@ -1,5 +1,6 @@
 """What the peers tell the gateway. Faces and matches are carried as they came, for the caller."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,13 @@ class Source:
 
     store: str
     key: str
+
+
+class ExternalAction(enum.IntEnum):
+    """What the audit log is told of, since it is done outside the vector store; the wire's numbers."""
+
+    RECONCILE = vectorstore_pb2.EXTERNAL_ACTION_RECONCILE
+    IMPORT_PHOTOS = vectorstore_pb2.EXTERNAL_ACTION_IMPORT_PHOTOS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.metrics import ORPHANS
 from gateway.photo_store import KEPT_PREFIX, PhotoStore, photo_id_of
+from gateway.records import ExternalAction
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import TwinError
 from runtime.logs import get_logger
@@ -61,6 +62,9 @@ class Sweeper:
                 "most originals have no photo: is this the right database? None is removed", orphans=orphan_count
             )
             return 0
+        if not orphans:
+            return 0
+        await self._vectors.record_audit(ExternalAction.RECONCILE, self._store_timeout_s, photo_count=len(orphans))
         removed = 0
         for photo_id, key in orphans:
             if await self._is_orphan(photo_id, key):  # A late retry may have come meanwhile.

@@ -12,6 +12,7 @@ from gateway.convert import held_photo, stored_photo
 from gateway.records import (
     Deletion,
     Embedding,
+    ExternalAction,
     Gallery,
     HeldPhoto,
     ListedPhoto,
@@ -94,6 +95,16 @@ class VectorStore:
         request = pb.ConfirmRemovalRequest(photo_id=photo_id, deletion_id=deletion_id)
         with peer_errors(DEPENDENCY):
             await self._stub.ConfirmRemoval(request, timeout=timeout_s, metadata=request_metadata())
+
+    async def record_audit(
+        self, action: ExternalAction, timeout_s: float, *, gallery: str = "", photo_count: int = 0
+    ) -> None:
+        """Has the audit log say what is about to be done; photo_count: to how many photos, 0 when not known."""
+        request = pb.RecordAuditRequest(
+            action=pb.ExternalAction.ValueType(action), gallery=gallery, photo_count=photo_count
+        )
+        with peer_errors(DEPENDENCY):
+            await self._stub.RecordAudit(request, timeout=timeout_s, metadata=request_metadata())
 
     async def list_removals(self, timeout_s: float) -> AsyncGenerator[Removal, None]:
         """Yields the deleted photos whose originals still have to go, oldest first. timeout_s is for each page."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 from twin.gateway.v1 import gateway_pb2 as pb
+from twin.vectorstore.v1 import vectorstore_pb2 as vs
 
 from gateway.local_store import LocalStore
 from runtime.errors import DependencyUnavailable
@@ -70,6 +71,14 @@ async def test_a_folder_is_enrolled_where_it_lies_and_only_once(gateway: Gateway
     assert len(gateway.embedder.enrolled) == enrolled + 1, "what is known is not embedded again"
     state, _ = await run_import(gateway)
     assert counts(state) == (14, 1, 13, 0)
+
+
+async def test_an_import_is_in_the_audit_log(gateway: Gateway) -> None:
+    put(gateway, "album/photo.jpg", picture())
+    await run_import(gateway, folder="album")
+    assert gateway.vectors.recorded == [
+        vs.RecordAuditRequest(action=vs.EXTERNAL_ACTION_IMPORT_PHOTOS, gallery="default")
+    ]
 
 
 async def test_what_fails_is_listed_and_fails_alone(gateway: Gateway) -> None:

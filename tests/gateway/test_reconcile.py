@@ -102,6 +102,19 @@ async def test_both_sides_are_reported_and_nothing_is_removed(orphans: Gateway) 
     assert len(orphans.vectors.photos) == 6
 
 
+async def test_removing_is_in_the_audit_log_before_it_is_done_and_a_report_is_not(orphans: Gateway) -> None:
+    await run(orphans)
+    assert orphans.vectors.recorded == []
+    orphans.vectors.script.fail("RecordAudit", DependencyUnavailable("postgres"))
+    assert await refusal(run(orphans, apply=True)) == (UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert len(orphans.kept_files()) == 7 and len(orphans.vectors.photos) == 6, "what nobody would know of is not done"
+    orphans.vectors.script.heal()
+    await run(orphans, apply=True, max_removals=2)
+    await run(orphans, apply=True)
+    recorded = [(record.action, record.photo_count) for record in orphans.vectors.recorded]
+    assert recorded == [(vs.EXTERNAL_ACTION_RECONCILE, 2), (vs.EXTERNAL_ACTION_RECONCILE, 3)]
+
+
 async def test_what_is_removed_is_capped_and_what_is_young_stays(orphans: Gateway) -> None:
     state, told = await run(orphans, apply=True, max_removals=2)
     assert state.removed_count == 2

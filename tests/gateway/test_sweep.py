@@ -5,6 +5,7 @@ import uuid
 import grpc
 import pytest
 from twin.gateway.v1 import gateway_pb2 as pb
+from twin.vectorstore.v1 import vectorstore_pb2 as vs
 
 from gateway.photo_store import new_key
 from gateway.sweep import Sweeper
@@ -32,6 +33,20 @@ async def test_an_unknown_outcome_that_did_not_happen_is_swept_up(
     assert len(gateway.kept_files()) == 1, "it may have happened"
     assert await sweeper(gateway).sweep() == 1
     assert gateway.kept_files() == []
+
+
+async def test_the_sweep_is_in_the_audit_log_before_it_removes_anything(gateway: Gateway) -> None:
+    assert await sweeper(gateway).sweep() == 0
+    assert gateway.vectors.recorded == [], "nothing was to be done"
+    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
+    await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
+    gateway.vectors.script.fail("RecordAudit", DependencyUnavailable("postgres"))
+    with pytest.raises(TwinError):
+        await sweeper(gateway).sweep()
+    assert len(gateway.kept_files()) == 1
+    gateway.vectors.script.heal()
+    assert await sweeper(gateway).sweep() == 1
+    assert gateway.vectors.recorded == [vs.RecordAuditRequest(action=vs.EXTERNAL_ACTION_RECONCILE, photo_count=1)]
 
 
 async def test_the_sweep_removes_nothing_on_any_doubt(gateway: Gateway) -> None:

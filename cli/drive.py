@@ -13,7 +13,7 @@ from oauthlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
 from rich.console import Console
 
 from cli.errors import CommandError
-from gateway.drive_credentials import FILE_SCOPE, READ_SCOPE
+from gateway.drive_credentials import scopes_of
 from gateway.drive_settings import DriveSettings
 from gateway.drive_store import DriveStore
 from runtime.settings import load_settings
@@ -37,7 +37,7 @@ def login(order: SignIn, console: Console) -> int:
     """Signs in and keeps the token; returns 0. Raises CommandError, which says what to do."""
     settings = load_settings(DriveSettings)
     client = _client(order, settings)
-    scopes = [FILE_SCOPE, READ_SCOPE] if order.imports or settings.drive_imports else [FILE_SCOPE]
+    scopes = scopes_of(settings.model_copy(update={"drive_imports": order.imports or settings.drive_imports}))
     flow = InstalledAppFlow.from_client_config(client, scopes)
     try:
         granted: Any = flow.run_local_server(

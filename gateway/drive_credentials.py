@@ -14,11 +14,15 @@ from runtime.errors import StartupError
 FILE_SCOPE: Final = "https://www.googleapis.com/auth/drive.file"
 # Everything, to be read: imports refer to photos that the owner put there.
 READ_SCOPE: Final = "https://www.googleapis.com/auth/drive.readonly"
+# Everything, to be read and written.
+FULL_SCOPE: Final = "https://www.googleapis.com/auth/drive"
 _TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105
 
 
 def scopes_of(settings: DriveSettings) -> tuple[str, ...]:
     """Returns what access is asked for."""
+    if settings.drive_full_access:
+        return (FULL_SCOPE,)
     return (FILE_SCOPE, READ_SCOPE) if settings.drive_imports else (FILE_SCOPE,)
 
 

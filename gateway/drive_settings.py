@@ -29,6 +29,8 @@ class DriveSettings(ServiceSettings):
     drive_shared_drive: str = ""
     # Whether the owner's own files may be read too, for imports.
     drive_imports: bool = False
+    # Whether the account's whole Drive may be read and written: for shared drives that the narrow scope does not reach.
+    drive_full_access: bool = False
     # Where the interface answers; for tests.
     drive_endpoint: str = GOOGLE_ENDPOINT
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.drive_credentials import FILE_SCOPE, READ_SCOPE, scopes_of
+from gateway.drive_credentials import FILE_SCOPE, FULL_SCOPE, READ_SCOPE, scopes_of
 from gateway.drive_errors import DriveFull
 from gateway.drive_settings import DriveSettings
 from gateway.drive_store import DriveStore
@@ -94,6 +94,7 @@ def test_a_file_that_is_no_key_stops_the_start(tmp_path: Path, content: str) -> 
 def test_no_more_is_asked_for_than_what_is_used() -> None:
     assert scopes_of(DriveSettings()) == (FILE_SCOPE,)
     assert scopes_of(DriveSettings(drive_imports=True)) == (FILE_SCOPE, READ_SCOPE)
+    assert scopes_of(DriveSettings(drive_full_access=True)) == (FULL_SCOPE,)
 
 
 async def test_neither_logs_nor_errors_tell_tokens_or_names(

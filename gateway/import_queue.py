@@ -79,7 +79,9 @@ class ImportQueue:
 
     async def upgrade(self) -> None:
         """Brings tables of an earlier version of the library up to this one."""
-        await self._queries.upgrade()
+        # Its lock is a session's, which a pooler does not keep: it is not taken without need.
+        if (await self._queries.plan_upgrade()).statements:
+            await self._queries.upgrade()
 
     async def put(self, import_id: int, jobs: Sequence[dict[str, Any]]) -> None:
         """Queues jobs; one that is queued or being done is not queued again."""

@@ -1,10 +1,13 @@
 """Importing a folder of the store: by reference, resumable, and the files stay their owner's."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from twin.gateway.v1 import gateway_pb2 as pb
@@ -305,6 +308,37 @@ async def test_a_caller_that_leaves_hands_its_jobs_to_the_other(
     first.cancel()
     free.set()
     assert counts((await second)[0]) == (40, 40, 0, 0)
+
+
+async def test_a_database_that_goes_away_ends_the_import_and_the_next_one_goes_on(
+    gateway: Gateway, database_url: str
+) -> None:
+    for number in range(20):
+        put(gateway, f"{number}.jpg", picture(seed=number))
+    free = gateway.embedder.script.hold("Enroll")
+    first = asyncio.create_task(run_import(gateway))
+    await until(lambda: gateway.embedder.script.calls["Enroll"] == 1)
+    await asyncio.sleep(0.3)
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(database_url)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = "
+        "'client backend'"
+    )
+    await connection.close()
+    free.set()
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await first
+    assert counts((await run_import(gateway))[0]) in ((20, 20, 0, 0), (20, 0, 20, 0))
+    assert len(gateway.vectors.photos) == 20
+
+
+async def test_a_name_that_is_no_text_fails_alone(gateway: Gateway) -> None:
+    put(gateway, "a.jpg", picture(seed=1))
+    (gateway.photos_dir / os.fsdecode(b"caf\xe9.jpg")).write_bytes(picture(seed=2))
+    state, failures = await run_import(gateway)
+    assert counts(state) == (2, 1, 0, 1)
+    assert [failure.name for failure in failures] == ["caf\ufffd.jpg"]
+    assert "no UTF-8 text" in failures[0].error.message
 
 
 async def test_what_files_beside_the_photos_say_goes_with_them(gateway: Gateway) -> None:

@@ -1,14 +1,33 @@
 import type { State } from "../state/state";
+import type { Comparison } from "../state/compare";
 import { strings } from "../strings";
+import type { Place } from "./usePlace";
 
 /** Tells screen readers what happened; everything it says can also be seen. */
-export function Announcer({ state }: { state: State }) {
+export function Announcer({ state, place }: { state: State; place: Place }) {
   return (
     <p class="visually-hidden" role="status" aria-live="polite">
-      {message(state)}
+      {place === "compare" ? ofComparison(state.comparison) : message(state)}
     </p>
   );
 }
+
+function ofComparison({ photos, outcome }: Comparison): string {
+  const refused = photos.find((photo) => photo.phase === "failed");
+  if (refused) return inOneLine(strings.problem(refused.problem));
+  switch (outcome.phase) {
+    case "idle":
+      return "";
+    case "comparing":
+      return outcome.waiting ? strings.waiting(outcome.waiting).title : strings.compare.comparing;
+    case "failed":
+      return inOneLine(strings.problem(outcome.problem));
+    case "done":
+      return strings.compare.announce(outcome.percent, outcome.samePerson);
+  }
+}
+
+const inOneLine = ({ title, advice }: { title: string; advice: string }) => `${title}. ${advice}`;
 
 function message({ search, gallery, picturesMissing }: State): string {
   switch (search.phase) {
@@ -18,10 +37,8 @@ function message({ search, gallery, picturesMissing }: State): string {
       return strings.search.reading;
     case "searching":
       return search.waiting ? strings.waiting(search.waiting).title : strings.search.searching(gallery?.faceCount);
-    case "failed": {
-      const { title, advice } = strings.problem(search.problem);
-      return `${title}. ${advice}`;
-    }
+    case "failed":
+      return inOneLine(strings.problem(search.problem));
     case "done": {
       if (picturesMissing) return strings.search.picturesMissing;
       const match = search.result.twins[0]?.match;

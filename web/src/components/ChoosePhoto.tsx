@@ -6,16 +6,18 @@ import { searchWithFile } from "../state/searching";
 interface Props {
   class: string;
   label?: string;
+  /** What is done with the photo; it is searched with otherwise. */
+  take?: (file: File) => void;
   children: ComponentChildren;
 }
 
 /** A button that opens the device's own photo chooser. */
-export function ChoosePhoto({ class: className, label, children }: Props) {
+export function ChoosePhoto({ class: className, label, take = search, children }: Props) {
   const input = useRef<HTMLInputElement>(null);
-  const take = () => {
+  const choose = () => {
     const chosen = input.current;
     const file = chosen?.files?.[0];
-    if (file) void searchWithFile(file);
+    if (file) take(file);
     // Choosing the same file again is a change too.
     if (chosen) chosen.value = "";
   };
@@ -24,7 +26,9 @@ export function ChoosePhoto({ class: className, label, children }: Props) {
       <button type="button" class={className} aria-label={label} onClick={() => input.current?.click()}>
         {children}
       </button>
-      <input ref={input} type="file" accept={CHOOSABLE_TYPES} hidden onChange={take} />
+      <input ref={input} type="file" accept={CHOOSABLE_TYPES} hidden onChange={choose} />
     </>
   );
 }
+
+const search = (file: File) => void searchWithFile(file);

@@ -34,7 +34,7 @@ export function FacePair({ complete, children, controls }: Props) {
   return (
     <div class="faces">
       <div
-        class={`pair pair-${view} ${moved === undefined ? "pair-untouched" : ""}`}
+        class={`pair pair-${view} ${complete ? "pair-complete" : ""} ${moved === undefined ? "pair-untouched" : ""}`}
         style={over ? { "--share": `${share}%` } : undefined}
       >
         {children}

@@ -3,7 +3,7 @@ import { strings } from "../strings";
 import { FaceGlyph } from "./FaceGlyph";
 import type { Place } from "./usePlace";
 
-/** The name, the gallery's size, and the way to the other place. */
+/** The name, the gallery's size, and the ways to the other places. */
 export function Header({ gallery, place }: { gallery: Gallery | undefined; place: Place }) {
   return (
     <header class="header">
@@ -15,9 +15,14 @@ export function Header({ gallery, place }: { gallery: Gallery | undefined; place
         {strings.name}
       </a>
       {gallery && <p class="gallery-count">{strings.galleryCount(gallery.faceCount)}</p>}
-      <a class="header-link" href="#manage" aria-current={place === "manage" ? "page" : undefined}>
-        {strings.manageLink}
-      </a>
+      <nav class="header-links" aria-label={strings.places}>
+        <a class="header-link" href="#compare" aria-current={place === "compare" ? "page" : undefined}>
+          {strings.compareLink}
+        </a>
+        <a class="header-link" href="#manage" aria-current={place === "manage" ? "page" : undefined}>
+          {strings.manageLink}
+        </a>
+      </nav>
     </header>
   );
 }

@@ -4,7 +4,7 @@ import type { PreparedPhoto } from "../photo/prepare";
 import { searchWithFace } from "../state/searching";
 import type { FoundFaces } from "../state/state";
 import { strings } from "../strings";
-import { FaceCrop } from "./FaceCrop";
+import { FaceStrip, inReadingOrder } from "./FaceStrip";
 import { qualityAdvice } from "./qualityAdvice";
 
 interface Props {
@@ -46,7 +46,10 @@ export function QueryPhoto({ photo, found, chosen, children }: Props) {
             {line}
           </p>
         ))}
-        {several && <FaceStrip photo={photo} faces={faces} chosen={chosen} />}
+        {/* The outlines are the buttons for keyboards and screen readers. */}
+        {several && (
+          <FaceStrip photo={photo} faces={faces} chosen={chosen} choose={(index) => void searchWithFace(index)} />
+        )}
         {children}
       </div>
     </section>
@@ -79,30 +82,4 @@ function FaceOutline({ face, found, name, chosen }: OutlineProps) {
       }}
     />
   );
-}
-
-/** The same faces, large enough for a finger. The outlines are the buttons for keyboards and screen readers. */
-function FaceStrip({ photo, faces, chosen }: { photo: PreparedPhoto; faces: Face[]; chosen: number | undefined }) {
-  return (
-    <ul class="strip" aria-hidden="true">
-      {faces.map((face) => (
-        <li key={face.index}>
-          <button
-            type="button"
-            tabIndex={-1}
-            // Nothing that readers are not told of may have the focus.
-            onMouseDown={(event) => event.preventDefault()}
-            class={`strip-face ${face.index === chosen ? "strip-chosen" : ""}`}
-            onClick={() => void searchWithFace(face.index)}
-          >
-            <FaceCrop photo={photo} face={face} />
-          </button>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function inReadingOrder(faces: readonly Face[]): Face[] {
-  return [...faces].sort((first, second) => (first.box?.left ?? 0) - (second.box?.left ?? 0));
 }

@@ -5,6 +5,7 @@ import type { Mode } from "../state/wish";
 import { strings } from "../strings";
 import { ChoosePhoto } from "./ChoosePhoto";
 import { HomeButton } from "./HomeButton";
+import { Percent } from "./Percent";
 
 interface Props {
   result: FaceResult;
@@ -31,10 +32,7 @@ export function Verdict({ result, gallery, mode, canGoHome }: Props) {
   const view = () => page.send({ type: "viewing-changed", viewing: best });
   return (
     <>
-      <p class="percent">
-        <span class="percent-number">{strings.verdict.percent(percent)}</span>
-        <span class="percent-unit">% {strings.verdict.alike}</span>
-      </p>
+      <Percent percent={percent} />
       <h1 class="heading">{strings.verdict.heading(match.person)}</h1>
       <p class="lead">{strings.verdict.words(percent, mode)}</p>
       <p class="aside truth">{strings.verdict.share(percentile, gallery?.faceCount)}</p>

@@ -1,14 +1,20 @@
 import { useEffect, useState } from "preact/hooks";
-import { refuse, searchWithFile } from "../state/searching";
+import type { Problem } from "../api/problem";
+
+/** What is done with what comes in. */
+export interface Incoming {
+  /** `half` is the half of the page that the photos were dropped on, as the page is read. */
+  take: (files: [File, ...File[]], half?: "start" | "end") => void;
+  refuse: (problem: Problem) => void;
+}
 
 /** How long after the last "dragover" a drag is over, ms; while it goes on, browsers send one every 350 ± 200 ms. */
 const DRAG_ENDS_MS = 700;
 
 /**
- * Takes photos that are dropped anywhere on the page or pasted; says whether one is being dragged over it. Where they are
- * not wanted, a dropped one is ignored: the browser would leave the page for it.
+ * Takes photos that are dropped anywhere on the page or pasted; says whether one is being dragged over it. Without `incoming` a dropped one is ignored: the browser would leave the page for it.
  */
-export function useIncomingPhotos(wanted: boolean): boolean {
+export function useIncomingPhotos(incoming: Incoming | undefined): boolean {
   const [dragging, setDragging] = useState(false);
   useEffect(() => {
     // A picture or a link of this page that is moved about is no new photo.
@@ -24,7 +30,7 @@ export function useIncomingPhotos(wanted: boolean): boolean {
     const over = (event: DragEvent) => {
       if (ours || !carriesSomething(event.dataTransfer)) return;
       event.preventDefault();
-      if (!wanted) {
+      if (!incoming) {
         event.dataTransfer.dropEffect = "none";
         return;
       }
@@ -36,13 +42,13 @@ export function useIncomingPhotos(wanted: boolean): boolean {
       end();
       if (ours || !carriesSomething(event.dataTransfer)) return;
       event.preventDefault();
-      if (wanted) take(event.dataTransfer);
+      if (incoming) take(incoming, event.dataTransfer, event.clientX);
     };
     const paste = (event: ClipboardEvent) => {
-      const file = event.clipboardData?.files[0];
-      if (!file || !wanted) return;
+      const [first, ...others] = event.clipboardData?.files ?? [];
+      if (!first || !incoming) return;
       event.preventDefault();
-      void searchWithFile(file);
+      incoming.take([first, ...others]);
     };
     window.addEventListener("dragstart", begin);
     window.addEventListener("dragend", finish);
@@ -57,7 +63,7 @@ export function useIncomingPhotos(wanted: boolean): boolean {
       window.removeEventListener("drop", drop);
       window.removeEventListener("paste", paste);
     };
-  }, [wanted]);
+  }, [incoming]);
   return dragging;
 }
 
@@ -66,8 +72,9 @@ function carriesSomething(dropped: DataTransfer | null): dropped is DataTransfer
   return dropped !== null && (dropped.types.includes("Files") || dropped.types.includes("text/uri-list"));
 }
 
-function take(dropped: DataTransfer) {
-  const file = dropped.files[0];
-  if (file) void searchWithFile(file);
-  else refuse({ kind: dropped.types.includes("text/uri-list") ? "link-dropped" : "not-a-photo" });
+function take(incoming: Incoming, dropped: DataTransfer, x: number) {
+  const [first, ...others] = dropped.files;
+  const leftToRight = getComputedStyle(document.documentElement).direction === "ltr";
+  if (first) incoming.take([first, ...others], x < innerWidth / 2 === leftToRight ? "start" : "end");
+  else incoming.refuse({ kind: dropped.types.includes("text/uri-list") ? "link-dropped" : "not-a-photo" });
 }

@@ -1,9 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
 import { strings } from "../strings";
 
-export type Place = "search" | "manage";
+export type Place = "search" | "compare" | "manage";
 
-const placeOf = (hash: string): Place => (hash === "#manage" ? "manage" : "search");
+const PLACES: readonly Place[] = ["search", "compare", "manage"];
+
+const placeOf = (hash: string): Place => PLACES.find((place) => hash === `#${place}`) ?? "search";
 
 /** Which of the page's two places the address names. */
 export function usePlace(): Place {
@@ -20,7 +22,8 @@ export function usePlace(): Place {
   }, []);
   useEffect(() => {
     // The title is what a history entry and a screen reader call the place.
-    document.title = place === "manage" ? `${strings.manage.title} · ${strings.name}` : strings.name;
+    const { title } = place === "search" ? { title: undefined } : strings[place];
+    document.title = title ? `${title} · ${strings.name}` : strings.name;
   }, [place]);
   return place;
 }

@@ -1,4 +1,5 @@
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import type { Comparison } from "./compare";
 import type { Mode } from "./wish";
 import type { Done, Gallery, Keep, Removal, Search, State } from "./state";
 
@@ -9,6 +10,7 @@ export type Event =
   | { type: "minimum-changed"; minPercent: number }
   | { type: "search-changed"; search: Search }
   | { type: "keep-changed"; keep: Keep }
+  | { type: "comparison-changed"; comparison: Comparison }
   | { type: "removal-changed"; removal: Removal }
   | { type: "picture-missing" }
   | { type: "viewing-changed"; viewing: Twin | undefined };
@@ -34,6 +36,8 @@ export function reduce(state: State, event: Event): State {
       };
     case "keep-changed":
       return { ...state, keep: event.keep };
+    case "comparison-changed":
+      return { ...state, comparison: event.comparison };
     case "removal-changed":
       return { ...state, removal: event.removal };
     case "picture-missing":

@@ -12,7 +12,7 @@ export function letGoOfPhotos(): void {
   });
 }
 
-function photosIn({ search, home }: State): Set<PreparedPhoto> {
-  const photos = [search, home].map((one) => (one && "photo" in one ? one.photo : undefined));
+function photosIn({ search, home, comparison }: State): Set<PreparedPhoto> {
+  const photos = [search, home, ...comparison.photos].map((one) => (one && "photo" in one ? one.photo : undefined));
   return new Set(photos.filter((photo) => photo !== undefined));
 }

@@ -3,6 +3,7 @@ import type { Problem } from "../api/problem";
 import type { PreparedPhoto } from "../photo/prepare";
 import type { Face } from "@gen/twin/face/v1/face_pb";
 import type { FaceResult, Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import { emptyComparison, type Comparison } from "./compare";
 import type { Wish } from "./wish";
 
 /** Everything that the page shows; events.ts is the only way it changes. */
@@ -13,6 +14,7 @@ export interface State {
   /** The result of the visitor's own photo, while one out of the gallery is searched with. */
   home: Done | undefined;
   keep: Keep;
+  comparison: Comparison;
   removal: Removal;
   /** The match whose whole photo is open. */
   viewing: Twin | undefined;
@@ -72,6 +74,7 @@ export const initialState: State = {
   search: { phase: "idle" },
   home: undefined,
   keep: { phase: "closed" },
+  comparison: emptyComparison,
   removal: { phase: "idle" },
   viewing: undefined,
   picturesMissing: false,

@@ -136,6 +136,16 @@ function wordsFor({ kind, format, limit, issues }: Problem): { title: string; ad
   return { title, advice };
 }
 
+/** Two photos of one person begin at about 78 %, so that a twin, who is somebody else, is always below. */
+function likeness(exact: number): string {
+  const percent = Math.round(exact);
+  if (percent >= 78) return "Perhaps the same person.";
+  if (percent >= 65) return "Uncanny.";
+  if (percent >= 45) return "A strong likeness.";
+  if (percent >= 25) return "A fair likeness.";
+  return "A faint likeness.";
+}
+
 /** Instead of a twin. */
 const nobodyYet = {
   title: "Nobody else yet",
@@ -156,6 +166,8 @@ export const en = {
   name: "Find Your Twin",
   skipToMain: "Skip to the search",
   home: "Find Your Twin, start page",
+  places: "Places of this page",
+  compareLink: "Compare two photos",
   manageLink: "Remove a photo",
   galleryCount: (count: number) => `${faces(count)} in the gallery`,
 
@@ -203,16 +215,9 @@ export const en = {
     heading: (person: string) => person || "Someone without a name",
     percent: (percent: number) => percentOf(percent),
     alike: "alike",
-    // Two photos of one person begin at about 78 %, so that a twin, who is somebody else, is always below.
     words: (exact: number, mode: Mode) => {
-      const percent = Math.round(exact);
       if (mode === "same-person") return "Most likely the same person.";
-      if (percent >= 78) return "Perhaps the same person.";
-      if (percent >= 65) return "Uncanny.";
-      if (percent >= 45) return "A strong likeness.";
-      if (percent >= 25) return "A fair likeness.";
-      if (percent >= 10) return "A faint likeness.";
-      return "The closest here, though not close.";
+      return Math.round(exact) < 10 ? "The closest here, though not close." : likeness(exact);
     },
     share: (percentile: number, count: number | undefined) => {
       const share = shareOf(percentile, LANGUAGE);
@@ -247,6 +252,33 @@ export const en = {
       range: "From the left face to the right",
       value: (percent: number) => `${100 - percent} percent of the left face, ${percent} of the right`,
     },
+  },
+
+  compare: {
+    title: "How alike are they?",
+    lead: (missing: number) =>
+      missing === 2
+        ? "Two photos, one verdict."
+        : missing === 1
+          ? "One more photo, then you know."
+          : "Finding the faces.",
+    promise: "Both photos are compared, then forgotten.",
+    dropHere: "Drop to compare",
+    sides: [
+      { name: "First photo", choose: "Choose the first photo", change: "Change the first photo" },
+      { name: "Second photo", choose: "Choose the second photo", change: "Change the second photo" },
+    ] as const,
+    faces: (photo: string, count: number) => `${photo}: ${faces(count)}. Choose the one to compare.`,
+    comparing: "Comparing the two faces",
+    ways: "Choose them, drop them anywhere, or paste them",
+    words: (exact: number, samePerson: boolean) =>
+      samePerson ? "Most likely the same person." : Math.round(exact) < 10 ? "Hardly alike." : likeness(exact),
+    same: "One person, it seems",
+    different: "Two people",
+    truth: "A network measures this. Twins, parents and children can come out as one person, and one person as two.",
+    afresh: "Start over",
+    announce: (percent: number, samePerson: boolean) =>
+      `${percentOf(percent)} percent alike. ${samePerson ? "One person, it seems." : "Two people."}`,
   },
 
   others: {

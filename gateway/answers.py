@@ -40,6 +40,7 @@ def _twin(match: vectorstore_pb2.Match, urls: PhotoUrls) -> pb.Twin:
         image_url=urls.make(match.photo_id, "large"),
         thumbnail_url=urls.make(match.photo_id, "thumb"),
         face_url=urls.make(match.photo_id, "thumb", match.face_id),
+        same_person=[_twin(other, urls) for other in match.same_person],
     )
 
 

@@ -169,6 +169,7 @@ class Twin(_message.Message):
     IMAGE_URL_FIELD_NUMBER: _builtins.int
     THUMBNAIL_URL_FIELD_NUMBER: _builtins.int
     FACE_URL_FIELD_NUMBER: _builtins.int
+    SAME_PERSON_FIELD_NUMBER: _builtins.int
     image_url: _builtins.str
     """Path on the gateway, signed and short-lived."""
     thumbnail_url: _builtins.str
@@ -176,6 +177,10 @@ class Twin(_message.Message):
     """The face alone, cropped and upright."""
     @_builtins.property
     def match(self) -> _vectorstore_pb2.Match: ...
+    @_builtins.property
+    def same_person(self) -> _containers.RepeatedCompositeFieldContainer[Global___Twin]:
+        """Further photos of the same person: those of match.same_person, in their order, each ready to show too."""
+
     def __init__(
         self,
         *,
@@ -183,10 +188,11 @@ class Twin(_message.Message):
         image_url: _builtins.str = ...,
         thumbnail_url: _builtins.str = ...,
         face_url: _builtins.str = ...,
+        same_person: _abc.Iterable[Global___Twin] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["match", b"match"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_url", b"face_url", "image_url", b"image_url", "match", b"match", "thumbnail_url", b"thumbnail_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_url", b"face_url", "image_url", b"image_url", "match", b"match", "same_person", b"same_person", "thumbnail_url", b"thumbnail_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -90,7 +90,7 @@ def _run(
     with gateway_beside(stack, **environment) as gateway:
         if chosen.how == "referenced":
             for _ in range(chosen.kills):
-                kill_on_the_way(stack, gateway, owners_folder, draws)
+                kill_on_the_way(stack, gateway, owners_folder, draws, step=chosen.photos // (chosen.kills + 1))
             state, failures = asyncio.run(import_to_the_end(stack, gateway.address, owners_folder))
             counts: list[Any] = [state.seen_count, state.added_count, state.unchanged_count, state.failed_count]
             failed = Counter(failure.error.message for failure in failures)

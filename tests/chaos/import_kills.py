@@ -129,13 +129,15 @@ async def import_to_the_end(
     return last, failures
 
 
-def kill_on_the_way(stack: Stack, gateway: GatewayProcess, folder: str, draws: random.Random) -> None:
-    """Lets the gateway import until some photos are there, kills it at a random moment after, and starts it again."""
+def kill_on_the_way(
+    stack: Stack, gateway: GatewayProcess, folder: str, draws: random.Random, *, step: int = _PROGRESS
+) -> None:
+    """Lets the gateway import so many photos more, kills it at a random moment after, and starts it again."""
 
     async def until_killed() -> None:
         before = await photo_count(stack)
         call = asyncio.create_task(import_to_the_end(stack, gateway.address, folder))
-        while await photo_count(stack) < before + _PROGRESS and not call.done():  # noqa: ASYNC110 - set elsewhere
+        while await photo_count(stack) < before + step and not call.done():  # noqa: ASYNC110 - set elsewhere
             await asyncio.sleep(0.02)
         await asyncio.sleep(draws.uniform(0, 0.3))
         gateway.kill()

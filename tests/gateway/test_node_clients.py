@@ -14,6 +14,11 @@ from tests.gateway.pictures import picture
 WEB = Path(__file__).parents[2] / "web"
 
 
+@pytest.fixture
+def gateway(importing_gateway: Gateway) -> Gateway:
+    return importing_gateway
+
+
 @pytest.mark.parametrize("through", ["ours", "envoy"])
 async def test_every_method_answers_connect_web_and_grpc_web(gateway: Gateway, tmp_path: Path, through: str) -> None:
     photo = tmp_path / "photo.jpg"

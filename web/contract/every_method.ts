@@ -9,7 +9,8 @@ const INVALID_ARGUMENT = 3;
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
 
-const { search, detectFaces, compare, addPhoto, deletePhoto, getPhoto, getStats, importPhotos } = TwinService.method;
+const { search, detectFaces, compare, addPhoto, deletePhoto, getPhoto, exportPhoto, getStats } = TwinService.method;
+const { importPhotos, reconcilePhotos } = TwinService.method;
 
 async function failure(call: Promise<unknown>): Promise<CallFailed> {
   const error = await call.then(
@@ -78,7 +79,13 @@ export function callEveryMethod(name: string, plain: Client): void {
       expect(Math.max(...pieces.map((piece) => piece.data.length))).toBeLessThanOrEqual(64 * 1024);
       expect(pieces[0]?.contentType).toMatch(/^image\/(jpeg|png)$/);
 
+      const { photoId, deletionToken } = receipt;
+      const archive = await client.stream(exportPhoto, { photoId, deletionToken });
+      expect(new TextDecoder().decode(archive[0]?.data.slice(0, 2))).toBe("PK");
+      expect(archive.reduce((sum, piece) => sum + piece.data.length, 0)).toBeGreaterThan(size);
+
       const wrong = { photoId: receipt.photoId, deletionToken: "A".repeat(43) };
+      expect((await failure(client.stream(exportPhoto, wrong))).code).toBe(NOT_FOUND);
       expect((await failure(client.unary(deletePhoto, wrong))).code).toBe(NOT_FOUND);
       const gone = await client.unary(deletePhoto, {
         photoId: receipt.photoId,
@@ -97,7 +104,8 @@ export function callEveryMethod(name: string, plain: Client): void {
       expect((await failure(client.unary(search, { image: photo, limit: -1 }))).code).toBe(INVALID_ARGUMENT);
     });
 
-    test("ImportPhotos is the administrator's", async () => {
+    test("ImportPhotos and ReconcilePhotos are the administrator's", async () => {
+      expect((await failure(client.stream(reconcilePhotos, {}))).code).toBe(PERMISSION_DENIED);
       expect((await failure(client.stream(importPhotos, {}))).code).toBe(PERMISSION_DENIED);
       const wrong = { authorization: "Bearer wrong" };
       expect((await failure(client.stream(importPhotos, {}, wrong))).code).toBe(UNAUTHENTICATED);

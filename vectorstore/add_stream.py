@@ -130,13 +130,19 @@ async def _answer(begun: Begun) -> pb.AddPhotosResponse:
     if not begun.is_many:
         return _answer_to_one(begun.photo_ids[0], outcomes[0])
     revisions = [outcome.revision for outcome in outcomes if isinstance(outcome, StoredPhoto)]
+    message = pb.AddPhotosResponse(revision=max(revisions, default=0))
+    # Nearly all photos of an answer were added at the same time.
     times: dict[datetime | None, Timestamp | None] = {None: None}
-    return pb.AddPhotosResponse(
-        revision=max(revisions, default=0),
-        results=[
-            _result(photo_id, outcome, times) for photo_id, outcome in zip(begun.photo_ids, outcomes, strict=True)
-        ],
-    )
+    for photo_id, outcome in zip(begun.photo_ids, outcomes, strict=True):
+        if not isinstance(outcome, StoredPhoto):
+            message.results.add(photo_id=photo_id, error=status_of(outcome))
+            continue
+        create_time = outcome.create_time
+        if create_time is not None and create_time not in times:
+            times[create_time] = convert.time_to_wire(create_time)
+        result = message.results.add(photo_id=str(outcome.photo_id))
+        convert.write_stored(result.stored, outcome, times[create_time])
+    return message
 
 
 async def _outcomes(begun: Begun) -> list[Outcome]:
@@ -158,14 +164,3 @@ def _answer_to_one(photo_id: str, outcome: Outcome) -> pb.AddPhotosResponse:
         )
     assert isinstance(outcome, Exception)
     return pb.AddPhotosResponse(photo_id=photo_id, error=status_of(outcome))
-
-
-def _result(photo_id: str, outcome: Outcome, times: dict[datetime | None, Timestamp | None]) -> pb.AddedPhoto:
-    """times: of earlier photos of the answer; nearly all were added at the same one."""
-    if not isinstance(outcome, StoredPhoto):
-        return pb.AddedPhoto(photo_id=photo_id, error=status_of(outcome))
-    create_time = outcome.create_time
-    if create_time is not None and create_time not in times:
-        times[create_time] = convert.time_to_wire(create_time)
-    stored = convert.stored_to_wire(outcome, times[create_time])
-    return pb.AddedPhoto(photo_id=str(outcome.photo_id), stored=stored)

@@ -73,9 +73,15 @@ def held_to_wire(held: HeldPhoto) -> pb.ExportPhotoResponse:
     return message
 
 
-def stored_to_wire(stored: StoredPhoto, create_time: Timestamp | None) -> pb.StoredPhoto:
-    """Returns what the store gave a photo; create_time is the photo's, made once for all that share it."""
-    return pb.StoredPhoto(revision=stored.revision, create_time=create_time, face_ids=stored.face_ids)
+def write_stored(message: pb.StoredPhoto, stored: StoredPhoto, create_time: Timestamp | None) -> None:
+    """Fills in what the store gave a photo; create_time is the photo's, made once for all that share it.
+
+    Where it is to be: a message made apart and copied takes twice as long.
+    """
+    message.revision = stored.revision
+    message.face_ids.extend(stored.face_ids)
+    if create_time is not None:
+        message.create_time.CopyFrom(create_time)
 
 
 def _face_to_wire(face: FaceRecord) -> pb.StoredFace:

@@ -102,6 +102,9 @@ async def test_the_next_import_looks_at_what_changed_alone(gateway: Gateway, emu
     assert (await run_import(gateway, album))[0] == (5, 0, 4, 1), "what failed is tried again"
     drive.owner_file("new.jpg", picture(seed=10), below)
     drive.owner_file("elsewhere.jpg", picture(seed=11))
+    shared = drive.owner_file("of somebody else.jpg", picture(seed=13))
+    drive.files[shared].parents = []
+    drive.note(shared)
     drive.files[files[0]].content = Held(picture(seed=12))
     drive.note(files[0])
     drive.files[faceless].trashed = True
@@ -110,7 +113,7 @@ async def test_the_next_import_looks_at_what_changed_alone(gateway: Gateway, emu
     assert emulator.faults.requests["files.list"] == lists, "the folder was not listed again"
     collections = {photo.original_filename: photo.collection for _, photo in gateway.vectors.photos.values()}
     assert collections["new.jpg"] == "The album"
-    assert "elsewhere.jpg" not in collections
+    assert not {"elsewhere.jpg", "of somebody else.jpg"} & set(collections)
 
 
 async def test_a_folder_that_moves_in_brings_its_photos(gateway: Gateway, emulator: DriveEmulator) -> None:
@@ -146,6 +149,21 @@ async def test_requests_that_fail_cost_no_photo(gateway: Gateway, emulator: Driv
     assert await run_import(gateway, album) == ((40, 40, 0, 0), [])
     assert len(names(gateway)) == 40
     assert sum(emulator.faults.happened.values()) > 8
+
+
+async def test_a_drive_that_is_away_ends_the_import_and_fails_no_photo(
+    gateway: Gateway, emulator: DriveEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.import_share.FIRST_DELAY_S", 0.001)
+    album = emulator.drive.owner_folder("album")
+    for number in range(3):
+        emulator.drive.owner_file(f"{number}.jpg", picture(seed=number), album)
+    emulator.faults.add("error_503", "files.media", times=None)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await run_import(gateway, album)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    emulator.faults.clear()
+    assert await run_import(gateway, album) == ((3, 3, 0, 0), [])
 
 
 async def test_credentials_that_are_taken_back_end_the_import_and_new_ones_go_on(

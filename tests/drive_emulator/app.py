@@ -240,8 +240,10 @@ async def _fail(fault: Fault, request: web.Request, handler: Handler) -> web.Str
     headers = {**_ranges(answer), "Content-Type": answer.content_type, "Content-Length": str(len(body))}
     slow = web.StreamResponse(status=answer.status, headers=headers)
     await slow.prepare(request)
-    if fault.kind == "short_body":
+    if fault.kind in ("short_body", "stalled_body"):
         await slow.write(body[: len(body) // 2])
+        if fault.kind == "stalled_body":
+            await asyncio.Event().wait()
         _cut(request)
         return slow
     for start in range(len(body)):

@@ -37,6 +37,7 @@ KINDS: Final = frozenset(
         "rate_limit_429",
         "short_body",
         "slow_bytes",
+        "stalled_body",
         "timeout",
         "unauthorized_401",
         "wrong_bytes",

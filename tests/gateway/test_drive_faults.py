@@ -149,9 +149,21 @@ async def test_a_drive_that_does_not_answer_is_given_up_in_time(
     outcomes = await asyncio.wait_for(asyncio.gather(*(put(store) for _ in range(12)), return_exceptions=True), 20.0)
     assert all(isinstance(outcome, DependencyUnavailable) for outcome in outcomes)
     print(f"given up after {time.monotonic() - began:.2f} s")
+    with pytest.raises(DependencyUnavailable):
+        await asyncio.wait_for(store.check(), 4.0)
     emulator.faults.clear()
     # The threads are free again, not held by what dripped.
     await asyncio.wait_for(put(store), 5.0)
+
+
+async def test_after_half_an_answer_the_next_request_is_sent_once(
+    emulator: DriveEmulator, store: DriveStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.drive_store.READ", Patience(retry_s=5.0, silence_s=0.3, total_s=10.0))
+    key = await put(store)
+    emulator.faults.add("stalled_body", "files.get")
+    await store.stat(key)
+    assert emulator.faults.requests["files.get"] == 2
 
 
 async def test_a_drive_that_is_down_comes_back(emulator: DriveEmulator, store: DriveStore) -> None:

@@ -44,6 +44,8 @@ async def test_what_is_put_is_got_listed_and_deleted(emulator: DriveEmulator, st
     found = await store.stat(key)
     assert (found.size_bytes, found.md5) == (len(PHOTO), hashlib.md5(PHOTO).hexdigest())
     assert b"".join([piece async for piece in store.read(key, 4, 13)]) == PHOTO[4:13]
+    with pytest.raises(DependencyUnavailable):
+        [piece async for piece in store.read(key, 4, len(PHOTO) + 1)]
     assert await keys(store, "kept") == [key]
     (file,) = emulator.drive.photos()
     assert file.app_properties == {"twin": "original", "photo_id": photo_id, "gallery": "holiday", "suffix": "png"}

@@ -11,7 +11,6 @@ from typing import Final
 import grpc
 
 from gateway.deadlines import TimeLeft
-from gateway.drive_errors import DriveRefused
 from gateway.import_ledger import ADDED, FAILED, UNCHANGED, ImportLedger, ImportRun, OpenFile, Settled
 from gateway.import_line import EnrolLine, ImportStopped
 from gateway.orders import FaceSelection
@@ -69,7 +68,7 @@ class FileImporter:
                 if reason == ModelMismatch.reason:
                     raise ImportStopped(error) from error
                 return _failed(file, error)
-            except (DriveRefused, StorageFull) as error:
+            except StorageFull as error:
                 raise ImportStopped(error) from error
             except TwinError as error:
                 return _failed(file, error)

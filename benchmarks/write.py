@@ -4,8 +4,9 @@
 
 The service, its PostgreSQL and the client share this machine. Each round adds new photos of one face each; then the
 rows that this wrote are copied out, and copied by COPY in binary, with nothing else done, into the same tables of
-another database of the same server. Every answer means that the photo is committed and can be found. Medians over the
-rounds; ratios and processor times are worth more than the rates, which depend on what else the machine does.
+another database of the same server. Both begin when the service and PostgreSQL have nothing left to do. Every answer
+means that the photo is committed and can be found. Medians over the rounds; ratios and processor times are worth more
+than the rates, which depend on what else the machine does.
 """
 
 import argparse
@@ -101,8 +102,10 @@ class _Comparison:
     async def _round(self, figures: Figures) -> None:
         stub, time = self._stub, self._clock.time
         batches = _batches(self._photos(self._face_count), _PHOTOS_A_MESSAGE)
+        await self._clock.until_quiet()
         figures.note("ours, one stream, many a message", self._face_count, await time(lambda: _stream(stub, batches)))
         await self._bare.read_new_rows()
+        await self._clock.until_quiet()
         figures.note(_BARE, self._face_count, await time(self._bare.copy))
         few = self._face_count // 8
         singles = [pb.AddPhotosRequest(photo=photo) for photo in self._photos(few)]

@@ -1,5 +1,6 @@
 """Time on the wall and on the processor, of this process, the service and PostgreSQL; and medians of both."""
 
+import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -7,6 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+# Longer than the service waits, after the last add, before it codes what was added.
+_QUIET_S = 3.0
+# Of the processor in that time, by the service and PostgreSQL together: what their clocks and polls take.
+_QUIET_CPU_S = 0.3
+_PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,19 @@ class Clock:
         wall_s, after = time.perf_counter() - start_s, self._read()
         client, service, postgres = (late - early for early, late in zip(before, after, strict=True))
         return Taken(wall_s, client, service, postgres)
+
+    async def until_quiet(self) -> None:
+        """Returns once the service and PostgreSQL have nothing left to do, which would slow what is timed next.
+
+        Raises TimeoutError when they find no rest.
+        """
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                _, service_before, postgres_before = self._read()
+                await asyncio.sleep(_QUIET_S)
+                _, service, postgres = self._read()
+                if service - service_before + postgres - postgres_before <= _QUIET_CPU_S:
+                    return
 
     def _read(self) -> tuple[float, float, float]:
         postgres = _own_seconds(self._postgres)

@@ -1,7 +1,7 @@
 """A visitor: Debian's chromium on the page, watched for errors and for requests that leave its origin."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,11 +44,15 @@ class Watch:
 
 @asynccontextmanager
 async def visit(
-    url: str, viewport: ViewportSize, expected_errors: re.Pattern[str] | None = None, **context: Any
+    url: str,
+    viewport: ViewportSize,
+    expected_errors: re.Pattern[str] | None = None,
+    arguments: Sequence[str] = (),
+    **context: Any,
 ) -> AsyncIterator[Page]:
     """Opens the page, waits until it shows the gallery's size, and checks at the end that nothing went wrong unseen."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=[*CHROMIUM_ARGUMENTS, *arguments])
         try:
             page = await (await browser.new_context(viewport=viewport, **context)).new_page()
             page.set_default_timeout(20_000)

@@ -3,13 +3,15 @@
 import re
 from pathlib import Path
 
+import grpc
 import pytest
 from playwright.async_api import Page, Request, expect
-from twin.gateway.v1 import gateway_pb2
+from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from twin.vectorstore.v1 import vectorstore_pb2
 
 from tests.browser.conftest import DESKTOP, visit
 from tests.browser.steps import choose, see_twin
+from tests.support.photos import converted
 
 pytestmark = pytest.mark.browser
 
@@ -149,3 +151,30 @@ async def test_a_photo_that_was_deleted_meanwhile_is_no_mystery(twin_page_url: s
         await expect(page.get_by_role("heading", name="This photo can no longer be had")).to_be_visible()
         await page.get_by_role("button", name="Back to my photo").click()
         assert await see_twin(page) == own
+
+
+async def test_further_photos_of_a_person_are_behind_the_first(
+    page: Page, gateway_channel: grpc.Channel, newton_photo: Path, gauss_photo: Path
+) -> None:
+    stub = gateway_pb2_grpc.TwinServiceStub(gateway_channel)
+    consent = gateway_pb2.ConsentGrant(policy_version=stub.GetStats(gateway_pb2.GetStatsRequest()).policy_version)
+    receipts = []
+    try:
+        for image in (newton_photo.read_bytes(), converted(newton_photo, "JPEG")):
+            request = gateway_pb2.AddPhotoRequest(image=image, consent=consent, keep_duplicate=True)
+            receipts.append(stub.AddPhoto(request).saved_photo)
+        await choose(page, gauss_photo)
+        await see_twin(page)
+        await page.locator(".card", has_text="2 photos").click()
+        photos = page.get_by_role("list", name="Photos of this person").get_by_role("button")
+        await expect(photos).to_have_count(2)
+        shown = page.locator(".viewer-photo img")
+        first = await shown.get_attribute("src") or ""
+        await photos.nth(1).click()
+        await expect(photos.nth(1)).to_have_attribute("aria-pressed", "true")
+        await expect(shown).not_to_have_attribute("src", first)
+        await page.locator(".viewer-outline").wait_for()
+    finally:
+        for receipt in receipts:
+            request = gateway_pb2.DeletePhotoRequest(photo_id=receipt.photo_id, deletion_token=receipt.deletion_token)
+            stub.DeletePhoto(request)

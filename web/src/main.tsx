@@ -5,6 +5,7 @@ import "./styles/stage.css";
 import "./styles/pair.css";
 import "./styles/controls.css";
 import "./styles/photos.css";
+import "./styles/camera.css";
 import "./styles/forms.css";
 import { render } from "preact";
 import { App } from "./components/App";

@@ -4,31 +4,53 @@ import { inSize } from "../photo/address";
 import { page } from "../state/page";
 import { searchWithMatch } from "../state/searching";
 import { strings } from "../strings";
+import { FacePhoto } from "./FacePhoto";
 import { PicturesMissing } from "./PicturesMissing";
 
 const close = () => page.send({ type: "viewing-changed", viewing: undefined });
 
-/** A match's whole photo, with its face outlined. */
+/** A match's whole photo, with its face outlined, and the further photos of that person. */
 export function PhotoViewer({ twin }: { twin: Twin | undefined }) {
+  return twin ? <Viewer key={String(twin.match?.faceId)} twin={twin} /> : null;
+}
+
+function Viewer({ twin }: { twin: Twin }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    if (twin) dialog.current?.showModal();
-  }, [twin]);
-  if (!twin) return null;
+  const photos = [twin, ...twin.samePerson];
+  const [place, setPlace] = useState(0);
+  const shown = photos[place] ?? twin;
+  useEffect(() => dialog.current?.showModal(), []);
   const title = strings.viewer.photoOf(twin.match?.person ?? "");
   const closeOutside = (event: MouseEvent) => event.target === dialog.current && dialog.current?.close();
   return (
     <dialog ref={dialog} class="viewer" aria-label={title} onClose={close} onClick={closeOutside}>
       <div class="viewer-bar">
         <p>{title}</p>
-        <button type="button" class="button button-main" onClick={() => void searchWithMatch(twin)}>
+        <button type="button" class="button button-main" onClick={() => void searchWithMatch(shown)}>
           {strings.viewer.twins}
         </button>
         <button type="button" class="button button-quiet" onClick={() => dialog.current?.close()}>
           {strings.viewer.close}
         </button>
       </div>
-      <OutlinedPhoto key={twin.imageUrl} twin={twin} title={title} />
+      {photos.length > 1 && (
+        <ul class="viewer-strip" aria-label={strings.viewer.photos}>
+          {photos.map((photo, index) => (
+            <li key={String(photo.match?.faceId)}>
+              <button
+                type="button"
+                class={`strip-face ${index === place ? "strip-chosen" : ""}`}
+                aria-pressed={index === place}
+                aria-label={strings.viewer.place(index + 1, photos.length)}
+                onClick={() => setPlace(index)}
+              >
+                <FacePhoto url={photo.faceUrl} alt="" />
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <OutlinedPhoto key={shown.imageUrl} twin={shown} title={title} />
     </dialog>
   );
 }

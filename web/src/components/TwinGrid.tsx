@@ -67,6 +67,9 @@ export function TwinCard({ twin }: { twin: Twin }) {
       </span>
       <span class="card-percent">{strings.others.percent(twin.match?.similarity?.percent ?? 0)}</span>
       <span class={person ? "card-name" : "card-name card-unnamed"}>{person || strings.face.unnamed}</span>
+      {twin.samePerson.length > 0 && (
+        <span class="card-more aside">{strings.others.photos(1 + twin.samePerson.length)}</span>
+      )}
     </button>
   );
 }

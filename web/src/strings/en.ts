@@ -1,5 +1,6 @@
 import { QualityIssue } from "@gen/twin/face/v1/face_pb";
 import type { Problem, ProblemKind } from "../api/problem";
+import type { CameraProblem } from "../photo/camera";
 import type { KeepFor } from "../state/state";
 import type { Mode } from "../state/wish";
 import { countOf, PERCENT_SIGN, percentOf, shareOf, sizeOf } from "./numbers";
@@ -183,6 +184,27 @@ export const en = {
     zoneTwin: "Your twin",
   },
 
+  camera: {
+    open: "Use the camera",
+    title: "The camera",
+    picture: "What the camera sees",
+    starting: "The browser asks whether this page may use the camera",
+    hint: "Look straight at the camera, your eyes level with the two marks",
+    shoot: "Take the photo",
+    problems: {
+      denied: {
+        title: "This page may not use the camera",
+        advice: "Allow it in the browser, beside the address, and open the camera again. Or choose a photo instead.",
+      },
+      none: { title: "No camera was found", advice: "Connect one and open it again. Or choose a photo instead." },
+      busy: {
+        title: "The camera is in use",
+        advice: "Close the other program that uses it, and open it again. Or choose a photo instead.",
+      },
+      failed: { title: "The camera cannot be used here", advice: "Choose a photo instead." },
+    } satisfies Record<CameraProblem, { title: string; advice: string }>,
+  },
+
   search: {
     reading: "Reading your photo",
     searching: (count: number | undefined) =>
@@ -284,6 +306,7 @@ export const en = {
   others: {
     title: (mode: Mode) => (mode === "same-person" ? "More photos that look to be of this person" : "The next closest"),
     none: "None of the others is as alike as that.",
+    photos: (count: number) => `${count} photos`,
     more: "Show more",
     asking: "Looking for more",
     percent: (percent: number) => percentOf(percent) + PERCENT_SIGN,
@@ -355,6 +378,8 @@ export const en = {
   viewer: {
     close: "Close",
     twins: "Find twins of this face",
+    photos: "Photos of this person",
+    place: (place: number, count: number) => `Photo ${place} of ${count}`,
     photoOf: (person: string) => (person ? `The photo of ${person}` : "The photo"),
   },
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from gateway.drive_errors import DriveUnavailable, failure_of
 from gateway.drive_http import DriveHttp
@@ -55,7 +55,8 @@ class DriveCalls:
         self._mine = threading.local()
         # One for each thread; the list grows no longer than they are many.
         self._https: list[DriveHttp] = []
-        self._waiting = 0
+        # Each with its caller, or to be ended.
+        self._calls: dict[Future[Any], _Call[Any]] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
 
     async def run(self, work: Callable[[DriveHttp], Answer], patience: Patience) -> Answer:
@@ -64,28 +65,27 @@ class DriveCalls:
         Raises DriveUnavailable in time, whatever the thread is held up by; DriveRefused, DriveFull and NotFound. A
         cancelled call's connection is cut.
         """
-        if self._waiting >= _MAX_WAITING:
+        if len(self._calls) >= _MAX_WAITING:
             raise Overloaded
         call = _Call(work, patience, self._http)
-        self._waiting += 1
         future = self._threads.submit(call.run)
+        self._calls[future] = call
         try:
             async with asyncio.timeout(patience.total_s):
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise DriveUnavailable from error
         finally:
-            self._waiting -= 1
+            del self._calls[future]
             if not future.done():
                 task = asyncio.create_task(_end(call, future))
                 self._abandoned.add(task)
                 task.add_done_callback(self._abandoned.discard)
 
     async def close(self) -> None:
-        """Cuts off what is in progress, and ends the threads."""
-        await asyncio.gather(*self._abandoned, return_exceptions=True)
-        for http in self._https:
-            http.cut()
+        """Cuts off what is in progress, whoever waits for it, and ends the threads."""
+        ending = [_end(call, future) for future, call in self._calls.items() if not future.cancel()]
+        await asyncio.gather(*ending, *self._abandoned)
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         for http in self._https:
             http.close()

@@ -20,8 +20,9 @@ from runtime.logs import get_logger
 DEPENDENCY: Final = "drive"
 _TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 # Reasons of a 403 that pass by themselves.
-_RATE_LIMITS: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "sharingRateLimitExceeded"})
-_FULL: Final = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded", "teamDriveHierarchyTooDeep"})
+_RATE_LIMITS: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
+_DAY_IS_OVER: Final = frozenset({"dailyLimitExceeded", "quotaExceeded"})
+_FULL: Final = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
 _log = get_logger(__name__)
 
 
@@ -105,6 +106,8 @@ def _of_answer(error: HttpError) -> Failure:
         return Failure(NotFound("photo"), may_retry=False)
     if status == 403 and reason in _FULL:
         return Failure(DriveFull(is_service_account="Service Account" in message), may_retry=False)
+    if status == 403 and reason in _DAY_IS_OVER:
+        return Failure(DriveUnavailable(retry_delay_s=600.0), may_retry=False)
     # Not the message: it may name files.
     _log.error("Google Drive refuses a request", status=status, reason=reason)
     if status == 403:

@@ -21,7 +21,7 @@ FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 MARK: Final = "twin"
 MARK_FOLDER: Final = "folder"
 MARK_ORIGINAL: Final = "original"
-_FIELDS: Final = "id,name,mimeType,size,md5Checksum,createdTime,modifiedTime,trashed,parents,appProperties"
+_FIELDS: Final = "id,name,mimeType,size,md5Checksum,createdTime,modifiedTime,trashed,parents,driveId,appProperties"
 _PAGE_SIZE: Final = 1000
 _MIME_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 # What goes wrong is told by its outcome; these lines hold pieces of answers.
@@ -41,6 +41,8 @@ class FileInfo:
     modify_time_s: float
     is_trashed: bool
     parent_ids: tuple[str, ...]
+    # "" in the account's own drive.
+    drive_id: str
     properties: dict[str, str]
 
     @property
@@ -119,7 +121,8 @@ class DriveFiles:
         document["rootUrl"] = endpoint if endpoint.endswith("/") else f"{endpoint}/"
         service = build_from_document(document, http=httplib2.Http())
         self._files, self._about, self._changes = service.files(), service.about(), service.changes()
-        self._shared_drive = shared_drive
+        # Where the application's folder lies, and so what it uploads.
+        self.shared_drive = shared_drive
         self._everywhere = {"supportsAllDrives": True}
 
     def new_id(self, http: DriveHttp) -> str:
@@ -131,7 +134,7 @@ class DriveFiles:
         """Makes the application's folder; raises IdInUse when an attempt before has made it."""
         body: dict[str, Any] = {"id": file_id, "name": name, "mimeType": FOLDER_TYPE}
         body["appProperties"] = {MARK: MARK_FOLDER}
-        body["parents"] = [self._shared_drive or "root"]
+        body["parents"] = [self.shared_drive or "root"]
         with tell_conflict():
             self._files.create(body=body, fields="id", **self._everywhere).execute(http=http)
 
@@ -173,11 +176,11 @@ class DriveFiles:
         """Removes a file for good, past the bin."""
         self._files.delete(fileId=file_id, **self._everywhere).execute(http=http)
 
-    def page(self, http: DriveHttp, query: str, token: str = "") -> Page:
-        """Returns a piece of the files that a query means."""
+    def page(self, http: DriveHttp, query: str, drive_id: str = "", token: str = "") -> Page:
+        """Returns a piece of the files that a query means, in the shared drive or, for "", wherever else."""
         more: dict[str, Any] = {"pageToken": token} if token else {}
-        if self._shared_drive:
-            more |= {"corpora": "drive", "driveId": self._shared_drive}
+        if drive_id:
+            more |= {"corpora": "drive", "driveId": drive_id}
         request = self._files.list(
             q=query,
             pageSize=_PAGE_SIZE,
@@ -201,13 +204,13 @@ class DriveFiles:
 
     def start_token(self, http: DriveHttp) -> str:
         """Returns where changes from now on begin."""
-        more = {"driveId": self._shared_drive} if self._shared_drive else {}
+        more = {"driveId": self.shared_drive} if self.shared_drive else {}
         answer = _asked(self._changes.getStartPageToken(**self._everywhere, **more), http)
         return str(answer["startPageToken"])
 
     def changes(self, http: DriveHttp, token: str) -> ChangePage:
         """Returns a piece of what changed since a token was given."""
-        more = {"driveId": self._shared_drive} if self._shared_drive else {}
+        more = {"driveId": self.shared_drive} if self.shared_drive else {}
         request = self._changes.list(
             pageToken=token,
             pageSize=_PAGE_SIZE,
@@ -253,6 +256,7 @@ def info_of(file: dict[str, Any]) -> FileInfo:
         modify_time_s=datetime.fromisoformat(file["modifiedTime"]).timestamp(),
         is_trashed=bool(file.get("trashed")),
         parent_ids=tuple(file.get("parents", ())),
+        drive_id=file.get("driveId", ""),
         properties=file.get("appProperties", {}),
     )
 

@@ -26,6 +26,10 @@ class AppFolder:
                 self._id = await self._find() or await self._make()
             return self._id
 
+    async def exists(self) -> bool:
+        """Tells whether there is such a folder, without making one."""
+        return self._id is not None or await self._find() is not None
+
     def forget(self) -> None:
         """Has it looked for again: it is not where it was."""
         self._id = None
@@ -33,7 +37,7 @@ class AppFolder:
     async def _find(self) -> str | None:
         query = f"appProperties has {{ key={quoted(MARK)} and value={quoted(MARK_FOLDER)} }}"
         query += f" and mimeType = {quoted(FOLDER_TYPE)} and trashed = false"
-        page = await self._calls.run(lambda http: self._files.page(http, query), QUICK)
+        page = await self._calls.run(lambda http: self._files.page(http, query, self._files.shared_drive), QUICK)
         if page.files:
             # Two gateways may each have made one at the same moment: both take the older.
             return min(page.files, key=lambda file: (file.create_time_s, file.file_id)).file_id

@@ -10,12 +10,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from gateway.drive_calls import BACKGROUND, QUICK, READ, REMOVE, UPLOAD, WORKERS, DriveCalls
 from gateway.drive_changes import Changed, DriveChanges
 from gateway.drive_credentials import load_credentials
-from gateway.drive_errors import Damaged, DriveFull, DriveUnavailable, IdInUse
+from gateway.drive_errors import Damaged, DriveFull, DriveRefused, DriveUnavailable, IdInUse
 from gateway.drive_files import (
     MARK,
     MARK_ORIGINAL,
     Account,
-    ChangePage,
     DriveFiles,
     FileInfo,
     Page,
@@ -108,17 +107,18 @@ class DriveStore:
     async def delete(self, key: str) -> None:
         """Removes a file that the application made; one that is not there is no error.
 
-        Raises BadKey for the owner's files, whatever the key says, and DriveUnavailable.
+        Raises BadKey for the owner's files, whatever the key says; DriveUnavailable, also for a Drive that nothing was
+        ever put into: it is another one, and the file is where it was.
         """
         kept = parse_kept(key)
-
         try:
             properties = (await self._calls.run(lambda http: self._files.stat(http, kept.file_id), REMOVE)).properties
             if properties.get(MARK) != MARK_ORIGINAL or properties.get("photo_id") != kept.photo_id:
                 raise BadKey("the file is its owner's")
             await self._calls.run(lambda http: self._files.delete(http, kept.file_id), REMOVE)
         except NotFound:
-            return
+            if not await self._folder.exists():
+                raise DriveRefused("are of another Drive than the photo's") from None
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Yields what the application uploaded, for "kept"; or else the files in the folder that the prefix names.
@@ -128,7 +128,7 @@ class DriveStore:
         """
         if f"{prefix.strip('/')}/" == KEPT_PREFIX:
             ours = f"appProperties has {{ key={quoted(MARK)} and value={quoted(MARK_ORIGINAL)} }}"
-            async for info in self._found(ours):
+            async for info in self._found(ours, self._files.shared_drive):
                 if (key := info.kept_key) is not None:
                     yield StoredObject(key, info.size_bytes, info.create_time_s, path=info.name, md5=info.md5)
             return
@@ -149,10 +149,6 @@ class DriveStore:
         """Returns where the changes from now on begin; raises DriveUnavailable."""
         return await self._calls.run(self._files.start_token, BACKGROUND)
 
-    async def changes(self, token: str) -> ChangePage:
-        """Returns a piece of what changed since the token was given; raises DriveUnavailable."""
-        return await self._calls.run(lambda http: self._files.changes(http, token), BACKGROUND)
-
     def changed(self, folder: str, token: str) -> AsyncGenerator[Changed, None]:
         """Yields what changed in a folder since the token was given; raises BadKey or DriveUnavailable."""
         return DriveChanges(self._files, self._calls).since(folder, token)
@@ -168,13 +164,16 @@ class DriveStore:
             raise NotFound("photo")
         return info
 
-    async def _found(self, query: str) -> AsyncIterator[FileInfo]:
-        """Yields every file that a query means, the bin left out; raises DriveUnavailable for only a part of them."""
+    async def _found(self, query: str, drive_id: str) -> AsyncIterator[FileInfo]:
+        """Yields every file of a shared drive, or of the own one, that a query means, the bin left out.
+
+        Raises DriveUnavailable for only a part of them.
+        """
         token = ""
         while True:
 
             def look(http: DriveHttp, token: str = token) -> Page:
-                return self._files.page(http, f"{query} and trashed = false", token)
+                return self._files.page(http, f"{query} and trashed = false", drive_id, token)
 
             page = await self._calls.run(look, BACKGROUND)
             if page.is_incomplete:
@@ -187,14 +186,16 @@ class DriveStore:
 
     async def _walk(self, folder_id: str) -> AsyncIterator[tuple[FileInfo, str]]:
         """Yields the files in a folder and below it, each with its path from there."""
+        drive_id = ""
         if folder_id != "root":
             folder = await self._calls.run(lambda http: self._files.stat(http, folder_id), READ)
             if not folder.is_folder:
                 raise NotFound("folder")
+            drive_id = folder.drive_id
         waiting, seen = [(folder_id, "")], {folder_id}
         while waiting:
             parent, path = waiting.pop()
-            async for info in self._found(f"{quoted(parent)} in parents"):
+            async for info in self._found(f"{quoted(parent)} in parents", drive_id):
                 place = f"{path}{info.name.replace('/', '_')}"
                 if info.is_folder and info.file_id not in seen:
                     seen.add(info.file_id)

@@ -22,6 +22,7 @@ _PIECE_BYTES: Final = 2**20
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 _REFUSALS: Final = {
     "conflict_409": (409, "fileIdInUse"),
+    "daily_limit_403": (403, "dailyLimitExceeded"),
     "error_500": (500, "internalError"),
     "error_503": (503, "backendError"),
     "quota_full": (403, "storageQuotaExceeded"),
@@ -125,9 +126,7 @@ class _Routes:
             found = [
                 file.metadata()
                 for file in self._drive.files.values()
-                if (file.by_application or access.sees_all)
-                and (drive_id is None or file.drive_id == drive_id)
-                and is_meant(file.metadata())
+                if (file.by_application or access.sees_all) and file.drive_id == drive_id and is_meant(file.metadata())
             ]
         page, token = _page(found, request)
         answer: dict[str, Any] = {"kind": "drive#fileList", "files": page}

@@ -28,6 +28,7 @@ OPERATIONS: Final = frozenset(
 KINDS: Final = frozenset(
     {
         "conflict_409",
+        "daily_limit_403",
         "error_500",
         "error_503",
         "invalid_grant",

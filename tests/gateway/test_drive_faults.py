@@ -191,6 +191,30 @@ async def test_a_caller_who_leaves_frees_the_thread(emulator: DriveEmulator, tmp
         assert await asyncio.wait_for(store.get(key, 10_000), 5.0) == PHOTO
 
 
+async def test_the_end_waits_for_nothing_that_hangs(emulator: DriveEmulator, tmp_path: Path) -> None:
+    async with drive_store(emulator, tmp_path) as store:
+        await put(store)
+        emulator.faults.add("timeout", "upload.multipart", times=None)
+        waiting = asyncio.create_task(put(store))
+        while not emulator.faults.happened["timeout"]:  # noqa: ASYNC110 - what is waited for happens in another thread
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(store.close(), 5.0)
+        with pytest.raises(DependencyUnavailable):
+            await waiting
+
+
+async def test_a_days_quota_that_is_used_up_is_not_asked_for_again_at_once(
+    emulator: DriveEmulator, store: DriveStore
+) -> None:
+    key = await put(store)
+    emulator.faults.add("daily_limit_403", "files.get", times=None)
+    with pytest.raises(DependencyUnavailable) as refused:
+        await store.stat(key)
+    assert not isinstance(refused.value, DriveRefused)
+    assert refused.value.retry_delay_s == 600.0
+    assert emulator.faults.requests["files.get"] == 1
+
+
 async def test_fifty_refused_tokens_make_one_refresh(emulator: DriveEmulator, tmp_path: Path) -> None:
     async with drive_store(emulator, tmp_path, workers=50) as store:
         key = await put(store)
@@ -231,11 +255,12 @@ async def test_a_new_sign_in_is_taken_up_without_a_restart(
 
 
 async def test_a_token_endpoint_that_fails_is_no_refusal(emulator: DriveEmulator, store: DriveStore) -> None:
-    emulator.faults.add("error_503", "token", times=None)
-    with pytest.raises(DependencyUnavailable) as failed:
-        await store.check()
-    assert not isinstance(failed.value, DriveRefused)
-    emulator.faults.clear()
+    for kind in ("error_503", "rate_limit_403"):
+        emulator.faults.add(kind, "token", times=None)
+        with pytest.raises(DependencyUnavailable) as failed:
+            await store.check()
+        assert not isinstance(failed.value, DriveRefused)
+        emulator.faults.clear()
     emulator.faults.add("invalid_grant", "token")
     with pytest.raises(DriveRefused):
         await TokenCheck(emulator).ask()

@@ -120,6 +120,25 @@ async def test_the_owners_files_are_read_and_never_removed(emulator: DriveEmulat
     assert first in emulator.drive.files
 
 
+async def test_the_owners_files_may_lie_in_another_drive_than_ours(emulator: DriveEmulator, tmp_path: Path) -> None:
+    emulator.drive.shared_drives.add("shared-drive-1")
+    album = emulator.drive.owner_folder("album")
+    file_id = emulator.drive.owner_file("one.jpg", b"one", album)
+    async with drive_store(emulator, tmp_path, FILE_SCOPE, READ_SCOPE, drive_shared_drive="shared-drive-1") as store:
+        assert await keys(store, album) == [f"file/{file_id}"]
+
+
+async def test_a_photo_that_another_drive_lacks_does_not_count_as_removed(
+    emulator: DriveEmulator, store: DriveStore, tmp_path: Path
+) -> None:
+    key = await put(store)
+    with DriveEmulator() as another:
+        async with drive_store(another, tmp_path) as wrong:
+            with pytest.raises(DependencyUnavailable, match="another Drive"):
+                await wrong.delete(key)
+    assert len(emulator.drive.photos()) == 1
+
+
 async def test_another_photos_file_is_not_removed(emulator: DriveEmulator, store: DriveStore) -> None:
     key = await put(store)
     file_id = emulator.drive.photos()[0].id
@@ -165,13 +184,12 @@ async def test_changes_are_followed_from_where_they_were_left(emulator: DriveEmu
     async with drive_store(emulator, tmp_path, FILE_SCOPE, READ_SCOPE) as store:
         token = await store.start_token()
         file_id = emulator.drive.owner_file("one.jpg", b"one")
-        page = await store.changes(token)
-        assert [(change.file_id, change.info and change.info.name) for change in page.changes] == [(file_id, "one.jpg")]
-        assert page.is_last
+        (page,) = [page async for page in store.changed("", token)]
+        assert [(item.key, item.path) for item in page.found] == [(f"file/{file_id}", "one.jpg")]
         del emulator.drive.files[file_id]
         emulator.drive.note(file_id)
-        (change,) = (await store.changes(page.next_token)).changes
-        assert (change.file_id, change.info) == (file_id, None)
+        (page,) = [page async for page in store.changed("", page.next_token)]
+        assert (page.found, page.gone) == ((), (f"file/{file_id}",))
 
 
 @pytest.mark.parametrize("name", ["plain", "it's", "\\", "a\\' or name != '", "'", "''\\\\'"])

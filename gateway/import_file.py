@@ -11,8 +11,9 @@ from typing import Final
 import grpc
 
 from gateway.deadlines import TimeLeft
-from gateway.import_ledger import ADDED, FAILED, UNCHANGED, ImportLedger, ImportRun, OpenFile, Settled
+from gateway.import_ledger import ImportLedger
 from gateway.import_line import EnrolLine, ImportStopped
+from gateway.import_records import ADDED, FAILED, UNCHANGED, ImportRun, OpenFile, Settled
 from gateway.orders import FaceSelection
 from gateway.outcome import code_of
 from gateway.photo_store import BadKey, PhotoStore

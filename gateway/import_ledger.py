@@ -8,160 +8,31 @@ failures are numbered in the order in which others see them.
 import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
 
+from gateway import import_sql
 from gateway.import_database import Connection, mapped_errors
 from gateway.import_queue import ImportQueue
+from gateway.import_records import (
+    ADDED,
+    FAILED,
+    UNCHANGED,
+    FailedFile,
+    ImportRun,
+    ListedFile,
+    OpenFile,
+    RunState,
+    Settled,
+)
 from gateway.orders import ImportOrder
 
-ADDED: Final = "added"
-UNCHANGED: Final = "unchanged"
-FAILED: Final = "failed"
 # One job's photos: few, so that the work of a worker that died is soon done again, and that many share an import.
 PAGE_FILES: Final = 16
 # Failures told at a time, so that a message stays within what gRPC carries; and jobs looked after at a time.
 MAX_FAILURES_EACH: Final = 1000
 _MAX_MENDED: Final = 1000
-
-_BEGIN_SQL: Final = """
-    INSERT INTO imports AS i (gallery, store, folder, collection, all_faces, run, is_walked, is_finished, seen_count,
-        added_count, unchanged_count, failed_count, gallery_made)
-    VALUES ($1, $2, $3, $4, $5, 1, false, false, 0, 0, 0, 0, $6)
-    ON CONFLICT (gallery, store, folder) DO UPDATE SET
-        collection = $4,
-        all_faces = $5,
-        run = i.run + i.is_finished::integer,
-        is_walked = i.is_walked AND NOT i.is_finished,
-        seen_count = CASE WHEN i.is_finished THEN 0 ELSE i.seen_count END,
-        added_count = CASE WHEN i.is_finished THEN 0 ELSE i.added_count END,
-        unchanged_count = CASE WHEN i.is_finished THEN 0 ELSE i.unchanged_count END,
-        failed_count = CASE WHEN i.is_finished THEN 0 ELSE i.failed_count END,
-        begin_time = CASE WHEN i.is_finished THEN now() ELSE i.begin_time END,
-        change_token = CASE
-            WHEN i.gallery_made IS DISTINCT FROM $6 THEN NULL
-            WHEN i.is_finished THEN i.next_change_token
-            ELSE i.change_token END,
-        gallery_made = $6,
-        is_finished = false
-    RETURNING import_id, run, change_token
-"""
-_LOCK_SQL: Final = "SELECT failed_count FROM imports WHERE import_id = $1 AND run = $2 FOR UPDATE"
-# What the same content became stays known; everything else is as of this run.
-_LIST_SQL: Final = """
-    INSERT INTO import_files AS f (import_id, key, path, fingerprint, size_bytes, person, collection, run, page,
-        attempt_count)
-    SELECT $1, key, path, fingerprint, size_bytes, person, collection, $2, $3, 0
-    FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[])
-        AS t (key, path, fingerprint, size_bytes, person, collection)
-    ON CONFLICT (import_id, key) DO UPDATE SET
-        path = EXCLUDED.path, size_bytes = EXCLUDED.size_bytes, person = EXCLUDED.person,
-        collection = EXCLUDED.collection, run = $2, page = $3, attempt_count = 0, outcome = NULL,
-        failure_number = NULL, error = NULL, enrolling_run = NULL, fingerprint = EXCLUDED.fingerprint,
-        photo_id = CASE WHEN f.fingerprint = EXCLUDED.fingerprint THEN f.photo_id END
-        WHERE f.run < $2
-    RETURNING key
-"""
-_OPEN_SQL: Final = """
-    SELECT key, path, fingerprint, size_bytes, person, collection, photo_id, enrolling_run, attempt_count
-    FROM import_files WHERE import_id = $1 AND run = $2 AND page = $3 AND outcome IS NULL ORDER BY key
-"""
-_SETTLE_SQL: Final = """
-    UPDATE import_files f
-    SET outcome = t.outcome, photo_id = coalesce(t.photo_id, f.photo_id), error = t.error,
-        failure_number = t.failure_number
-    FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bytea[], $7::bigint[])
-        AS t (key, outcome, photo_id, error, failure_number)
-    WHERE f.import_id = $1 AND f.run = $2 AND f.key = t.key
-"""
-_FAILED_BEFORE_SQL: Final = """
-    SELECT key, path, fingerprint, size_bytes, person, collection, photo_id, enrolling_run, attempt_count
-    FROM import_files WHERE import_id = $1 AND run < $2 AND outcome = 'failed' LIMIT $3
-"""
-# What did not change was not looked at, and counts as seen once.
-_END_WALK_SQL: Final = """
-    WITH untouched AS (
-        SELECT count(*) AS count FROM imports JOIN import_files f USING (import_id)
-        WHERE import_id = $1 AND NOT is_walked AND change_token IS NOT NULL AND f.run < $2
-    )
-    UPDATE imports SET is_walked = true, next_change_token = $3, seen_count = seen_count + untouched.count,
-        unchanged_count = unchanged_count + untouched.count
-    FROM untouched WHERE import_id = $1
-"""
-_FINISH_SQL: Final = """
-    UPDATE imports SET is_finished = true
-    WHERE import_id = $1 AND run = $2 AND is_walked AND seen_count = added_count + unchanged_count + failed_count
-    RETURNING change_token
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRun:
-    """One run of an import. change_token: from where it follows the store's changes; None: it looks at every file."""
-
-    import_id: int
-    run: int
-    order: ImportOrder
-    change_token: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ListedFile:
-    """A photo that was found. fingerprint: the same for the same content, known without reading it; "" for none."""
-
-    key: str
-    path: str
-    size_bytes: int
-    fingerprint: str
-    person: str = ""
-    collection: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """A photo that is to be imported. photo_id: what this content became before, if that is known.
-
-    was_enrolling: an earlier attempt of this run was about to enrol it.
-    """
-
-    listed: ListedFile
-    photo_id: str | None
-    was_enrolling: bool
-    attempt_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of a file. error: a serialised google.rpc.Status for one that failed."""
-
-    key: str
-    outcome: str
-    photo_id: str | None = None
-    error: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FailedFile:
-    """A file that was not imported, and its place among the run's failures."""
-
-    number: int
-    path: str
-    error: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """How far a run is. is_over: it is finished, by whichever gateway."""
-
-    seen_count: int
-    added_count: int
-    unchanged_count: int
-    failed_count: int
-    is_walked: bool
-    is_over: bool
-    failures: tuple[FailedFile, ...]
 
 
 class ImportLedger:
@@ -178,7 +49,7 @@ class ImportLedger:
         """
         with mapped_errors():
             row: Any = await self._pool.fetchrow(
-                _BEGIN_SQL,
+                import_sql.BEGIN,
                 order.gallery,
                 store,
                 order.folder,
@@ -214,7 +85,7 @@ class ImportLedger:
             if connection is None:
                 return
             new = await connection.fetch(
-                _LIST_SQL,
+                import_sql.LIST,
                 run.import_id,
                 run.run,
                 page,
@@ -235,7 +106,7 @@ class ImportLedger:
         """Queues the files again that failed in the run before, for a run that does not find them by itself."""
         while True:
             with mapped_errors():
-                rows = await self._pool.fetch(_FAILED_BEFORE_SQL, run.import_id, run.run, _MAX_MENDED)
+                rows = await self._pool.fetch(import_sql.FAILED_BEFORE, run.import_id, run.run, _MAX_MENDED)
             files = [_open_file(row, run.run).listed for row in rows]
             if not files:
                 return
@@ -263,7 +134,7 @@ class ImportLedger:
         """Records that every file is listed, and from where the next run may follow changes."""
         async with self._of_run(run) as connection:
             if connection is not None:
-                await connection.execute(_END_WALK_SQL, run.import_id, run.run, next_change_token)
+                await connection.execute(import_sql.END_WALK, run.import_id, run.run, next_change_token)
 
     async def metadata_files(self, run: ImportRun) -> dict[str, str]:
         """Returns the paths of the files that say something of the folder's photos, by key."""
@@ -287,7 +158,7 @@ class ImportLedger:
     async def open_files(self, run: ImportRun, page: str) -> list[OpenFile]:
         """Returns what is left to do of a page."""
         with mapped_errors():
-            rows = await self._pool.fetch(_OPEN_SQL, run.import_id, run.run, uuid.UUID(page))
+            rows = await self._pool.fetch(import_sql.OPEN, run.import_id, run.run, uuid.UUID(page))
         return [_open_file(row, run.run) for row in rows]
 
     async def find_content(self, run: ImportRun, fingerprint: str) -> str | None:
@@ -318,7 +189,7 @@ class ImportLedger:
         async with self._of_run(run) as connection:
             if connection is None:
                 return
-            failure_number = await connection.fetchval(_LOCK_SQL, run.import_id, run.run)
+            failure_number = await connection.fetchval(import_sql.LOCK, run.import_id, run.run)
             rows = await connection.fetch(
                 "SELECT key FROM import_files WHERE import_id = $1 AND run = $2 AND key = ANY($3) AND outcome IS NULL",
                 run.import_id,
@@ -332,7 +203,7 @@ class ImportLedger:
                 failure_number += file.outcome == FAILED
                 numbers.append(failure_number if file.outcome == FAILED else None)
             await connection.execute(
-                _SETTLE_SQL,
+                import_sql.SETTLE,
                 run.import_id,
                 run.run,
                 [file.key for file in files],
@@ -366,7 +237,7 @@ class ImportLedger:
         """Returns how far a run is, with the failures after those that were told; finishes a run that is done."""
         with mapped_errors():
             async with self._pool.acquire() as connection, connection.transaction():
-                finished = await connection.fetchrow(_FINISH_SQL, run.import_id, run.run)
+                finished = await connection.fetchrow(import_sql.FINISH, run.import_id, run.run)
                 if finished is not None:
                     await self._forget_vanished(connection, run, followed_changes=finished["change_token"] is not None)
                     await ImportQueue(connection).clear(run.import_id)
@@ -400,7 +271,7 @@ class ImportLedger:
         """Lends a connection in a transaction that holds the run's lock; None when the run is over."""
         with mapped_errors():
             async with self._pool.acquire() as connection, connection.transaction():
-                is_there = await connection.fetchval(_LOCK_SQL, run.import_id, run.run) is not None
+                is_there = await connection.fetchval(import_sql.LOCK, run.import_id, run.run) is not None
                 yield connection if is_there else None
 
 

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from gateway.deadlines import TimeLeft
 from gateway.import_file import FileImporter
-from gateway.import_ledger import ImportLedger, ImportRun, OpenFile, Settled
+from gateway.import_ledger import ImportLedger
 from gateway.import_line import EnrolLine, ImportStopped
 from gateway.import_queue import JobPutBack
+from gateway.import_records import ImportRun, OpenFile, Settled
 from gateway.import_walk import ImportWalk
 from runtime.errors import TwinError
 from runtime.logs import get_logger

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol, runtime_checkable
 
 from gateway.drive_changes import Changed
-from gateway.import_ledger import PAGE_FILES, ImportLedger, ImportRun, ListedFile
+from gateway.import_ledger import PAGE_FILES, ImportLedger
+from gateway.import_records import ImportRun, ListedFile
 from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, StoredObject
 from runtime.errors import InvalidField, NotFound
 from runtime.photo_metadata import MAX_METADATA_BYTES, PhotoMetadata, is_metadata

@@ -18,9 +18,10 @@ from gateway.deadlines import TimeLeft
 from gateway.embedder_client import Embedder
 from gateway.import_database import DEPENDENCY, ImportDatabase, mapped_errors
 from gateway.import_file import FileImporter
-from gateway.import_ledger import ImportLedger, RunState
+from gateway.import_ledger import ImportLedger
 from gateway.import_line import EnrolLine
 from gateway.import_queue import ImportQueue
+from gateway.import_records import RunState
 from gateway.import_share import ImportShare
 from gateway.import_walk import ImportWalk
 from gateway.orders import ImportOrder

@@ -6,7 +6,6 @@ takes 500.
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -32,8 +31,7 @@ def to_microseconds(time: datetime) -> int:
     return (time - _EPOCH) // _MICROSECOND
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogFace:
+class CatalogFace(NamedTuple):
     """A face to be added; ``person`` is the face's own or else its photo's.
 
     create_time_us: when its photo was added, in microseconds since 1970.

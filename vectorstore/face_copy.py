@@ -74,7 +74,7 @@ def _block(shape: _Shape, rows: FaceRows, positions: Sequence[int]) -> npt.NDArr
     ids = b"".join([rows.photo_ids[position] for position in positions])
     block["photo_id"] = np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)
     block["gallery_id"] = rows.gallery_id
-    block["face_index"] = [face.index for face in faces]
+    block["face_index"] = [face.face_index for face in faces]
     block["detection_score"] = [face.detection_score for face in faces]
     block["is_primary"] = [face.primary for face in faces]
     if has_box:

@@ -4,7 +4,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from runtime.errors import DuplicatePhoto, NotFound, TwinError
 from vectorstore.records import GalleryRecord, PhotoRecord, StoredPhoto
@@ -19,8 +19,7 @@ _KNOWN_SQL = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class NewPhoto:
+class NewPhoto(NamedTuple):
     """A photo that somebody wants added. request_id: of the call, for the audit. wants_photo: in the answer."""
 
     photo: PhotoRecord

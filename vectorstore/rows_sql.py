@@ -124,7 +124,7 @@ def _face_from_row(row: Row) -> FaceRecord:
         quality = Quality((score, sharpness, brightness, yaw, roll, size), tuple(row["quality_issues"] or ()))
     return FaceRecord(
         face_id=row["face_id"],
-        index=row["face_index"],
+        face_index=row["face_index"],
         box=tuple(row["box"]) if row["box"] is not None else None,
         landmarks=tuple(row["landmarks"]) if row["landmarks"] is not None else None,
         detection_score=row["detection_score"],

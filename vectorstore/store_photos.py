@@ -5,7 +5,6 @@ log grows with transactions and not with photos, and whoever has applied a chang
 """
 
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -74,7 +73,7 @@ def _outcome(
         answer = added[source]
     assert not isinstance(answer, SameAs)
     if isinstance(answer, StoredPhoto) and batch[position].wants_photo and answer.photo is None:
-        return dataclasses.replace(answer, photo=batch[source].photo.stored(answer))
+        return answer._replace(photo=batch[source].photo.stored(answer))
     return answer
 
 

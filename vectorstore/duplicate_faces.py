@@ -39,8 +39,6 @@ class DuplicateFaces:
         """
         asked = [photo for photo in photos if isinstance(photo, PhotoRecord)]
         vectors = [face.embedding for photo in asked for face in photo.faces if face.embedding is not None]
-        if not vectors:
-            return photos
         order = SearchOrder(1, Mode.NEAREST, view.gallery.calibration.duplicate_similarity)
         nearest = iter(await self._searcher.search(view, vectors, order, _TIMEOUT_S, _nearest))
         found = {photo.photo_id: _as_duplicate([next(nearest) for _ in photo.faces]) for photo in asked}

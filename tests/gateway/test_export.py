@@ -161,7 +161,8 @@ async def test_a_store_that_fails_leaves_no_archive_that_looks_whole(tmp_path: P
         assert await refusal(_exported(gateway, receipt.photo_id, receipt.deletion_token)) == refused
         form = {"deletion_token": receipt.deletion_token}
         address = f"{gateway.url}/photos/{receipt.photo_id}/export"
-        async with aiohttp.ClientSession() as session, session.post(address, data=form) as response:
+        patience = aiohttp.ClientTimeout(total=30)
+        async with aiohttp.ClientSession(timeout=patience) as session, session.post(address, data=form) as response:
             assert response.status == (503 if fails_at == 0 else 200)
             if fails_at:
                 with pytest.raises(aiohttp.ClientPayloadError):

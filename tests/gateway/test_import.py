@@ -13,7 +13,10 @@ import pytest
 from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2 as vs
 
+from gateway.import_ledger import ImportLedger
+from gateway.import_records import ImportRun, ListedFile
 from gateway.local_store import LocalStore
+from gateway.orders import ImportOrder
 from runtime.errors import DependencyUnavailable
 from runtime.status import error_info
 from tests.gateway.fakes import NO_FACE, POOR_FACE
@@ -379,3 +382,17 @@ async def test_the_other_kind_of_store_is_not_looked_into(gateway: Gateway) -> N
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await run_import(gateway, store="drive")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_late_walk_leaves_a_finished_import_as_it_is(gateway: Gateway, database_url: str) -> None:
+    put(gateway, "a.jpg", picture(seed=1))
+    await run_import(gateway)
+    pool: asyncpg.Pool[Any] = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
+    ledger = ImportLedger(pool)
+    row: Any = await pool.fetchrow("SELECT import_id, run FROM imports")
+    run = ImportRun(row["import_id"], row["run"], ImportOrder("default", "", "", False), None)
+    await ledger.list_files(run, [ListedFile("late.jpg", "late.jpg", 1, "")])
+    assert await pool.fetchval("SELECT count(*) FROM import_files") == 1
+    assert await pool.fetchval("SELECT seen_count FROM imports") == 1
+    assert await pool.fetchval("SELECT count(*) FROM import_jobs") == 0
+    await pool.close()

@@ -36,7 +36,8 @@ class IndexFacts:
     mapped_bytes: int = 0
     # Candidates whose vectors are compared for the ten nearest; 0 when all are.
     rerank_count: int = 0
-    # Recall@10 of an inexact search as measured on this gallery: of photos of its people, and of strangers.
+    # Recall@10 of the candidates as measured on this gallery: of photos of its people, and of strangers. 0 where it
+    # could not be measured; below 0.99 all vectors are compared instead.
     recall_seen: float = 1.0
     recall_unseen: float = 1.0
 

@@ -90,7 +90,7 @@ class CpuIndex:
         k = min(k, live_count)
         if k <= 0:
             return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in vectors]
-        if exact or state.scan is None:
+        if exact or state.scan is None or not state.scan.curve.is_enough:
             best = nearest_rows(state.vectors, vectors, k, mask, threads=self._plan.threads)
         else:
             best = self._search_codes(state, vectors, k, mask, live_count)
@@ -201,7 +201,7 @@ class CpuIndex:
             memory_bytes=memory_bytes + scan.nbytes,
             tombstone_count=facts.tombstone_count,
             mapped_bytes=mapped_bytes,
-            rerank_count=scan.curve.candidates(10),
+            rerank_count=scan.curve.candidates(10) if scan.curve.is_enough else 0,
             recall_seen=scan.curve.recall_seen,
             recall_unseen=scan.curve.recall_unseen,
         )

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.vectorstore.cuda_cases import KINDS, LEAST_ROWS, assert_equal_answers, filled, make, units
+from tests.vectorstore.cuda_cases import KINDS, LEAST_ROWS, assert_equal_answers, filled, make, tend, units
 from tests.vectorstore.fake_cuda import fake_device
 from tests.vectorstore.numpy_index import NumpyIndex
 from vectorstore.index import cuda_index
+from vectorstore.index.cuda_candidates import Search, best_rows
 from vectorstore.index.cuda_device import CudaDevice
 from vectorstore.index.cuda_kinds import CUDA_KINDS, make_cuda
+from vectorstore.index.exact import Best
 
 pytestmark = pytest.mark.usefixtures("device_is_asked")
 
@@ -117,8 +119,29 @@ def test_rows_that_the_device_cannot_tell_apart_are_told_apart(
     np.testing.assert_allclose(cosines[ids - 10], found, atol=2e-7)
 
 
+def test_a_compressed_search_is_proved_until_something_is_measured(
+    device: CudaDevice, rng: np.random.Generator, device_is_asked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proved: list[bool] = []
+
+    def noted(search: Search, *arguments: Any) -> list[Best]:
+        proved.append(search.curve is None)
+        return best_rows(search, *arguments)
+
+    monkeypatch.setattr(cuda_index, "best_rows", noted)
+    index = make("cuda-sq8", device)
+    index.adopt(np.arange(2000, dtype=np.int64), units(rng, 2000))
+    index.search(units(rng, 1), 10)
+    assert index.facts().rerank_count == 0
+    tend(index)
+    index.search(units(rng, 1), 10)
+    assert index.facts().rerank_count > 0
+    assert proved == [True, False]
+
+
 def test_a_compressed_search_that_is_not_proved_finds_nearly_all(device: CudaDevice, rng: np.random.Generator) -> None:
     index, plain = filled("cuda-sq8", device, units(rng, 8000, 64))
+    assert index.facts().rerank_count > 0
     queries = units(rng, 100, 64)
     right = found = 0
     for mine, best in zip(index.search(queries, 10), plain.search(queries, 10), strict=True):

@@ -1,5 +1,6 @@
 """The device's memory: in chunks, given back, without what was removed, and full."""
 
+import dataclasses
 import gc
 import threading
 from typing import Any
@@ -12,6 +13,7 @@ from runtime.errors import StartupError
 from tests.vectorstore.cuda_cases import KINDS, assert_equal_answers, filled, make, tend, units
 from tests.vectorstore.fake_cuda import FakeDriver, FakeLibrary, fake_device
 from tests.vectorstore.numpy_index import NumpyIndex
+from vectorstore.index import cuda_kinds
 from vectorstore.index.cuda_kinds import make_cuda
 
 pytestmark = pytest.mark.usefixtures("device_is_asked")
@@ -96,6 +98,29 @@ def test_faces_that_find_no_room_on_the_device_are_searched_on_the_host(kind: st
             assert_equal_answers(index, plain, units(rng, 3), 20, index.live_ids()[::2])
         assert index._store is not None
         assert 0 < len(index._store) < 3000
+    finally:
+        device.owner.stop()
+
+
+def test_a_device_that_others_have_filled_is_used_once_there_is_room(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = dataclasses.replace(cuda_kinds._KINDS["cuda-sq8"], least_rows=300, sample_rows=300)
+    monkeypatch.setitem(cuda_kinds._KINDS, "cuda-sq8", small)
+    device = fake_device(total_bytes=40_000)
+    try:
+        others, _ = filled("cuda-flat-f32", device, units(rng, 100))
+        index, plain = make_cuda("cuda-sq8", 16, device=device), NumpyIndex()
+        ids, vectors = np.arange(400, dtype=np.int64), units(rng, 400)
+        index.add(ids, vectors)
+        plain.add(ids, vectors)
+        assert index.upkeep() is None
+        assert_equal_answers(index, plain, units(rng, 3), 20)
+        others.release()
+        tend(index)
+        assert index._store is not None
+        assert len(index._store) == 400
+        assert_equal_answers(index, plain, units(rng, 3), 20)
     finally:
         device.owner.stop()
 

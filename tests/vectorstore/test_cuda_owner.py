@@ -216,6 +216,34 @@ def test_what_is_posted_is_done_and_its_error_is_nobody_s(pool: ThreadPoolExecut
     assert len(done) == 1
 
 
+def test_what_is_posted_while_a_group_is_gathered_is_done_and_breaks_nothing(pool: ThreadPoolExecutor) -> None:
+    """As when the last of something is let go of in the middle of it, and its end asks for the device."""
+    owner = DeviceOwner("a device", answer_timeout_s=20)
+    posted: list[int] = []
+
+    class Group:
+        def __eq__(self, other: object) -> bool:
+            if threading.current_thread() is owner._thread:
+                owner.post(lambda: posted.append(1))
+            return isinstance(other, Group)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    try:
+        gate = _Gate(owner, pool)
+        answers = []
+        for number in range(6):
+            group = Group() if number % 2 else "another"
+            answers.append(pool.submit(owner.run_grouped, group, lambda payloads: payloads, number, 1))
+            assert _waiting_count(owner, number + 1)
+        gate.open()
+        assert [answer.result(10) for answer in answers] == list(range(6))
+        assert owner.run(lambda: len(posted)) > 0
+        assert owner.is_alive
+    finally:
+        owner.stop()
+
+
 async def test_the_death_of_an_owner_turns_health() -> None:
     readiness = Readiness()
     tasks = TaskSupervisor(readiness)

@@ -48,9 +48,11 @@ class CudaIndex:
         sample_rows: int = 0,
         same_person_similarity: float | None = None,
         allocate: Allocator | None = None,
+        has_room: Callable[[int], bool] = lambda _: True,
     ) -> None:
         """least_rows: the device is used from so many rows on, of which ``make_store`` gets a sample.
 
+        has_room: tells whether the device has room for so many rows, asked before it is used for the first time.
         same_person_similarity: given where an inexact search compares only as many candidates as the gallery was
         measured to need; None: all searches are exact. allocate: where the float32 rows are kept.
         """
@@ -61,6 +63,7 @@ class CudaIndex:
         self._sample_rows = sample_rows
         self._same_person_similarity = same_person_similarity
         self._allocate = allocate if allocate is not None else InMemory()
+        self._has_room = has_room
         self._blocks = VectorBlocks(dimension, np.float32, self._allocate)
         self._rows = RowTable()
         self._store: DeviceStore | None = None
@@ -133,7 +136,8 @@ class CudaIndex:
         if store is None or not len(store):
             return nearest_rows(self._blocks, queries, k, mask)
         on_device = int(np.searchsorted(self._rows.ids, self._last_on_device, side="right"))
-        curve = None if exact or self._same_person_similarity is None else self._curve
+        is_proved = exact or self._same_person_similarity is None or not self._curve.is_enough
+        curve = None if is_proved else self._curve
         search = Search(store, self._rows.ids, self._blocks, mask, on_device, curve)
         found = best_rows(search, queries, k)
         if on_device == total:
@@ -155,7 +159,7 @@ class CudaIndex:
     def upkeep(self) -> Upkeep | None:
         """See VectorIndex: drops dead rows, makes the device's part anew where there is no other way, measures it."""
         store, live_count = self._store, self._rows.live_count
-        begins = store is None and live_count >= self._least_rows
+        begins = store is None and live_count >= self._least_rows and self._has_room(self._least_rows)
         blocks, alive, ids = self._blocks.frozen(len(self._rows)), self._rows.alive.copy(), self._rows.ids
         if not begins and not self._rows.wants_compaction():
             changed = abs(live_count - self._measured_on) > _CHANGED_SHARE * self._measured_on
@@ -255,7 +259,7 @@ class CudaIndex:
             memory_bytes=self._blocks.nbytes - mapped + self._rows.nbytes + (store.nbytes if store is not None else 0),
             tombstone_count=self._rows.tombstone_count,
             mapped_bytes=mapped,
-            rerank_count=self._curve.candidates(10) if is_measured else 0,
+            rerank_count=self._curve.candidates(10) if is_measured and self._curve.is_enough else 0,
             recall_seen=self._curve.recall_seen if is_measured else 1.0,
             recall_unseen=self._curve.recall_unseen if is_measured else 1.0,
         )

@@ -104,6 +104,7 @@ def make_cuda(
         sample_rows=chosen.sample_rows,
         same_person_similarity=same_person_similarity if chosen.is_measured else None,
         allocate=allocate,
+        has_room=lambda count: bytes_on_device(kind, dimension, count) <= device.room_bytes(),
     )
     if arrays is not None:
         ids, vectors = arrays["ids"], arrays["vectors"]

@@ -159,14 +159,14 @@ class DeviceOwner:
             first = self._waiting.popleft()
             jobs, weight = [first], first.weight
             if first.group is not None:
-                left: deque[_Job] = deque()
-                for job in self._waiting:
+                # So many and no more: what is let go of meanwhile may post something, in this very thread.
+                for _ in range(len(self._waiting)):
+                    job = self._waiting.popleft()
                     if job.group == first.group and weight + job.weight <= self._max_group_weight:
                         jobs.append(job)
                         weight += job.weight
                     else:
-                        left.append(job)
-                self._waiting = left
+                        self._waiting.append(job)
             self._running = jobs
             return jobs
 

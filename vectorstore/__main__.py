@@ -6,6 +6,7 @@ from typing import Final
 
 import uvloop
 
+from runtime.memory import return_freed_memory
 from runtime.server import one_line_exit, run
 from runtime.settings import load_settings
 from vectorstore.index.choose import check_kind
@@ -22,6 +23,7 @@ def main() -> int:
     """Returns the process's exit code."""
 
     def serve() -> int:
+        return_freed_memory()
         settings = load_settings(VectorStoreSettings)
         check_kind(settings.index)
         gc.set_threshold(*_COLLECTOR_THRESHOLDS)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.chaos.stores import PostgresServer
-from tests.chaos.vector_soak import Plan, soak
+from tests.chaos.vector_soak import Plan, SoakReport, soak
 
 SECONDS = 12.0
 SEED = 9
@@ -21,3 +21,10 @@ async def test_nothing_is_wrong_while_all_goes_on_at_once(postgres: PostgresServ
     assert report.counts["searches"] > 100
     assert report.counts["deleted"] > 20
     assert report.counts["snapshots"] > 0
+
+
+@pytest.mark.parametrize(("mebibytes", "is_flat"), [((243, 257, 261), True), ((315, 325, 366), False)])
+def test_memory_that_grows_is_told_from_memory_that_does_not(mebibytes: tuple[int, ...], is_flat: bool) -> None:
+    """As measured in three minutes with freed memory given back, and without."""
+    report = SoakReport(memory=[part * 2**20 for part in mebibytes for _ in range(100)])
+    assert report.is_flat is is_flat

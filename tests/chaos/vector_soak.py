@@ -30,8 +30,8 @@ _ACCURACIES: Final = (pb.ACCURACY_UNSPECIFIED, pb.ACCURACY_EXACT, pb.ACCURACY_FA
 _STREAM_PHOTOS: Final = 50
 _REMEMBERED_DELETIONS: Final = 5000
 # Memory is flat when the last third needs no more than the middle one and a little.
-_MORE_MEMORY: Final = 1.1
-_MORE_BYTES: Final = 48 * 2**20
+_MORE_MEMORY: Final = 1.05
+_MORE_BYTES: Final = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

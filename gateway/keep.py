@@ -1,9 +1,10 @@
 """Keeping a photo: the original into its store, then its faces into the vector store; all of it or nothing.
 
-The order is: choose the id, store the original, enrol. An enrolment that failed for sure takes the original back at
-once. One whose outcome is not known leaves it, since a photo may have been stored that names it; the sweep finds out
-later. Unless the caller can try again, by an id of their own, such a photo is deleted: nobody could do so afterwards.
-An enrolment whose caller leaves is seen through, and what nobody got a receipt for is deleted likewise.
+The order is: choose the id, reserve a key and have that recorded, store the original under it, enrol. An enrolment that
+failed for sure takes the original back at once. One whose outcome is not known leaves it, since a photo may have been
+stored that names it; the sweep finds out later, as it does after a crash, by what was recorded. Unless the caller can
+try again, by an id of their own, such a photo is deleted: nobody could do so afterwards. An enrolment whose caller
+leaves is seen through, and what nobody got a receipt for is deleted likewise.
 """
 
 import asyncio
@@ -116,6 +117,8 @@ class Keeper:
             deletion_token_sha256=hashlib.sha256(token.encode()).digest(),
             refuse_duplicate=not order.keep_duplicate,
         )
+        # Before anything is stored: a crash from here on leaves an original that is known of.
+        await self._vectors.reserve_original(photo_id, source, time_left(self._limits.store_timeout_s))
         timeout_s = time_left(self._limits.enroll_timeout_s)  # Nothing is stored for a caller whose time is up.
         # The original too is stored by the task: whenever the caller leaves, somebody sees both through.
         enrolment = asyncio.create_task(

@@ -101,6 +101,15 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class Reservation:
+    """An original that was about to be stored, and that no photo names."""
+
+    reservation_id: int
+    photo_id: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """What a deletion did."""
 

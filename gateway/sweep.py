@@ -1,4 +1,4 @@
-"""Finding originals of ours that no photo names: what an enrolment left whose outcome was never known.
+"""Finding originals of ours that no photo names: what a crash left, or an enrolment whose outcome was never known.
 
 It removes nothing on any doubt: a store that cannot be listed whole, a vector store that does not answer, or so many
 orphans that the wrong database is likelier than that many failures.
@@ -6,11 +6,12 @@ orphans that the wrong database is likelier than that many failures.
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Final
 
 from gateway.metrics import ORPHANS
-from gateway.photo_store import KEPT_PREFIX, PhotoStore, photo_id_of
-from gateway.records import ExternalAction
+from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, photo_id_of
+from gateway.records import ExternalAction, Reservation
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import TwinError
 from runtime.logs import get_logger
@@ -38,10 +39,32 @@ class Sweeper:
         """Sweeps now and after every interval, until cancelled."""
         while True:
             try:
+                await self.sweep_reservations()
                 await self.sweep()
             except TwinError as error:
                 _log.warning("the sweep was given up", reason=error.reason)
             await asyncio.sleep(interval_s)
+
+    async def sweep_reservations(self) -> int:
+        """Removes what was to be stored and whose photo never came, as it was recorded; returns how many.
+
+        It needs no listing of the store, and so finds what a listing does not show yet. Raises TwinError.
+        """
+        unclaimed: list[Reservation] = []
+        async with aclosing(self._vectors.list_reservations(self._min_age_s, self._store_timeout_s)) as reservations:
+            async for reservation in reservations:
+                # What another store holds is left to the gateway that has it.
+                if reservation.source.store == self._store.name and len(unclaimed) < MAX_REMOVALS:
+                    unclaimed.append(reservation)
+        for reservation in unclaimed:
+            if not await self._is_orphan(reservation.photo_id, reservation.source.key):
+                continue  # It came just now; the next listing forgets it.
+            try:
+                await self._store.delete(reservation.source.key)
+            except BadKey:
+                _log.error("a reserved original's key is none of this store")
+            await self._vectors.release_reservation(reservation.reservation_id, self._store_timeout_s)
+        return len(unclaimed)
 
     async def sweep(self) -> int:
         """Removes the orphans and returns how many; raises TwinError, with nothing removed, on any failure to look."""

@@ -19,6 +19,7 @@ from gateway.records import (
     Model,
     Neighbours,
     Removal,
+    Reservation,
     Source,
     StoredPhoto,
 )
@@ -89,6 +90,33 @@ class VectorStore:
             answer = await self._stub.DeletePhoto(request, timeout=timeout_s, metadata=request_metadata())
         source = Source(answer.source.store, answer.source.key)
         return Deletion(source, answer.face_count, answer.original_removed, answer.deletion_id)
+
+    async def reserve_original(self, photo_id: str, source: Source, timeout_s: float) -> None:
+        """Records, durably, that an original is about to be stored."""
+        request = pb.ReserveOriginalRequest(photo_id=photo_id)
+        request.source.store, request.source.key = source.store, source.key
+        with peer_errors(DEPENDENCY):
+            await self._stub.ReserveOriginal(request, timeout=timeout_s, metadata=request_metadata())
+
+    async def list_reservations(self, min_age_s: float, timeout_s: float) -> AsyncGenerator[Reservation, None]:
+        """Yields the reserved originals of that age that no photo names, oldest first. timeout_s is for each page."""
+        token = ""
+        while True:
+            request = pb.ListReservationsRequest(page_size=_PAGE_SIZE, page_token=token)
+            request.min_age.FromMilliseconds(max(0, int(min_age_s * 1000)))
+            with peer_errors(DEPENDENCY):
+                page = await self._stub.ListReservations(request, timeout=timeout_s, metadata=request_metadata())
+            for found in page.reservations:
+                yield Reservation(found.reservation_id, found.photo_id, Source(found.source.store, found.source.key))
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def release_reservation(self, reservation_id: int, timeout_s: float) -> None:
+        """Forgets a reservation whose original is gone from its store."""
+        request = pb.ReleaseReservationRequest(reservation_id=reservation_id)
+        with peer_errors(DEPENDENCY):
+            await self._stub.ReleaseReservation(request, timeout=timeout_s, metadata=request_metadata())
 
     async def confirm_removal(self, photo_id: str, deletion_id: int, timeout_s: float) -> None:
         """Records that the original that a deletion left behind is gone."""

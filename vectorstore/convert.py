@@ -21,6 +21,7 @@ from vectorstore.records import (
     Source,
     StoredPhoto,
 )
+from vectorstore.reservations import ReservationRecord
 
 
 def time_to_wire(time: datetime) -> Timestamp:
@@ -143,6 +144,16 @@ def removal_to_wire(deletion: DeletionRecord) -> pb.Removal:
         source=source_to_wire(deletion.source),
         delete_time=time_to_wire(deletion.delete_time),
         deletion_id=deletion.deletion_id,
+    )
+
+
+def reservation_to_wire(record: ReservationRecord) -> pb.Reservation:
+    """Returns an original that no photo names."""
+    return pb.Reservation(
+        reservation_id=record.reservation_id,
+        photo_id=str(record.photo_id),
+        source=source_to_wire(record.source),
+        reserve_time=time_to_wire(record.reserve_time),
     )
 
 

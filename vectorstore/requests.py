@@ -1,7 +1,7 @@
 """Requests off the wire: checked, and turned into plain values; the photos that are to be added are in ``incoming``."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
@@ -11,13 +11,14 @@ from runtime.vectors import Vector, decode_vector
 from vectorstore.filters import FaceFilter
 from vectorstore.incoming import check_finite, check_text
 from vectorstore.orders import Mode, SearchOrder
-from vectorstore.records import CAUTIOUS_CALIBRATION, Calibration, GalleryRecord
+from vectorstore.records import CAUTIOUS_CALIBRATION, Calibration, GalleryRecord, Source
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 10
 MAX_QUERIES = 1000
 MAX_NAMES = 1000
 MAX_DELETIONS = 1000
+_MAX_AGE = timedelta(days=36_500)
 _MODES = {
     pb.MATCH_MODE_UNSPECIFIED: Mode.LOOKALIKE,
     pb.MATCH_MODE_LOOKALIKE: Mode.LOOKALIKE,
@@ -50,6 +51,25 @@ def check_model_id(model_id: str) -> str:
     if not model_id:
         raise InvalidField("model_id", "a gallery is bound to a model")
     return check_text(model_id, "model_id")
+
+
+def source_from_wire(message: pb.PhotoSource) -> Source:
+    """Returns where an original is to be; raises InvalidField for no key, or one that cannot be kept."""
+    if not message.key:
+        raise InvalidField("source.key", "names the original")
+    return Source(check_text(message.store, "source.store"), check_text(message.key, "source.key"))
+
+
+def min_age_from_wire(request: pb.ListReservationsRequest) -> timedelta:
+    """Returns the least age asked for, nothing when unset; raises InvalidField."""
+    try:
+        request.min_age.ToJsonString()  # Checks seconds and nanos, which the conversion does not.
+        min_age = request.min_age.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidField("min_age", "is no duration") from error
+    if not timedelta(0) <= min_age <= _MAX_AGE:
+        raise InvalidField("min_age", "is at most 100 years")
+    return min_age
 
 
 def photo_ids_from_wire(request: pb.DeletePhotosRequest) -> list[uuid.UUID | InvalidField]:

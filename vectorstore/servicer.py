@@ -27,6 +27,7 @@ from vectorstore.galleries import Galleries
 from vectorstore.paging import check_page_size, make_page_token, read_page_number, read_page_token
 from vectorstore.projection import Projection
 from vectorstore.removals import Removals
+from vectorstore.reservations import Reservations
 from vectorstore.searching import Searcher
 from vectorstore.snapshots import Snapshots
 
@@ -57,6 +58,7 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         self._database = database
         self._audit = AuditLog(database)
         self._exporter = PhotoExporter(database)
+        self._reservations = Reservations(database)
         self._projection = projection
         self._follower = follower
         self._searcher = searcher
@@ -108,6 +110,32 @@ class VectorStoreServicer(pb_grpc.VectorStoreServiceServicer):
         deleted = dict(zip(named, await self._deleter.delete_many(named), strict=True))
         outcomes = [deleted[photo_id] if isinstance(photo_id, uuid.UUID) else photo_id for photo_id in photo_ids]
         return pb.DeletePhotosResponse(results=map(convert.deleted_to_wire, request.photo_ids, outcomes))
+
+    async def ReserveOriginal(self, request: pb.ReserveOriginalRequest, context: Context) -> pb.ReserveOriginalResponse:  # noqa: N802
+        """See the contract."""
+        source = requests.source_from_wire(request.source)
+        await self._reservations.reserve(parse_photo_id(request.photo_id), source)
+        return pb.ReserveOriginalResponse()
+
+    async def ListReservations(  # noqa: N802
+        self, request: pb.ListReservationsRequest, context: Context
+    ) -> pb.ListReservationsResponse:
+        """See the contract."""
+        size = check_page_size(request.page_size)
+        place = read_page_number(request.page_token, "reservations")
+        min_age = requests.min_age_from_wire(request)
+        found = await self._reservations.list_unclaimed(min_age, place, size + 1)
+        token = make_page_token("reservations", str(found[size - 1].reservation_id)) if len(found) > size else ""
+        return pb.ListReservationsResponse(
+            reservations=[convert.reservation_to_wire(record) for record in found[:size]], next_page_token=token
+        )
+
+    async def ReleaseReservation(  # noqa: N802
+        self, request: pb.ReleaseReservationRequest, context: Context
+    ) -> pb.ReleaseReservationResponse:
+        """See the contract."""
+        await self._reservations.release(request.reservation_id)
+        return pb.ReleaseReservationResponse()
 
     async def ListRemovals(self, request: pb.ListRemovalsRequest, context: Context) -> pb.ListRemovalsResponse:  # noqa: N802
         """See the contract."""

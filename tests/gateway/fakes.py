@@ -3,6 +3,7 @@
 
 import asyncio
 import hashlib
+import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -105,6 +106,7 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
         # When they were made, seconds since 1970.
         self.made_s = 0
         self.removals: dict[str, vs.Removal] = {}
+        self.reserved: dict[int, vs.Reservation] = {}
         self.deleted: dict[str, tuple[bytes, vs.DeletePhotoResponse]] = {}
         self.recorded: list[vs.RecordAuditRequest] = []
         self.next_face_id = 1
@@ -205,6 +207,34 @@ class FakeVectorStore(vs_grpc.VectorStoreServiceServicer):
 
     async def DeletePhotos(self, request: vs.DeletePhotosRequest, context: Context) -> vs.DeletePhotosResponse:
         raise NotForTheGateway
+
+    async def ReserveOriginal(self, request: vs.ReserveOriginalRequest, context: Context) -> vs.ReserveOriginalResponse:
+        await self.script.enter("ReserveOriginal", context)
+        number = len(self.reserved) + 1
+        made = vs.Reservation(reservation_id=number, photo_id=request.photo_id, source=request.source)
+        made.reserve_time.GetCurrentTime()
+        self.reserved[number] = made
+        return vs.ReserveOriginalResponse()
+
+    async def ListReservations(
+        self, request: vs.ListReservationsRequest, context: Context
+    ) -> vs.ListReservationsResponse:
+        await self.script.enter("ListReservations", context)
+        youngest_s = time.time() - request.min_age.ToMilliseconds() / 1000
+        named = {photo.source.key for _, photo in self.photos.values()}
+        found = [
+            made
+            for made in self.reserved.values()
+            if made.source.key not in named and made.reserve_time.ToMilliseconds() / 1000 <= youngest_s
+        ]
+        return vs.ListReservationsResponse(reservations=found)
+
+    async def ReleaseReservation(
+        self, request: vs.ReleaseReservationRequest, context: Context
+    ) -> vs.ReleaseReservationResponse:
+        await self.script.enter("ReleaseReservation", context)
+        del self.reserved[request.reservation_id]
+        return vs.ReleaseReservationResponse()
 
     async def ListRemovals(self, request: vs.ListRemovalsRequest, context: Context) -> vs.ListRemovalsResponse:
         await self.script.enter("ListRemovals", context)

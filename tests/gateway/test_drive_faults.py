@@ -255,12 +255,15 @@ async def test_a_new_sign_in_is_taken_up_without_a_restart(
 
 
 async def test_a_token_endpoint_that_fails_is_no_refusal(emulator: DriveEmulator, store: DriveStore) -> None:
-    for kind in ("error_503", "rate_limit_403"):
-        emulator.faults.add(kind, "token", times=None)
-        with pytest.raises(DependencyUnavailable) as failed:
-            await store.check()
-        assert not isinstance(failed.value, DriveRefused)
-        emulator.faults.clear()
+    emulator.faults.add("error_503", "token", times=None)
+    with pytest.raises(DependencyUnavailable) as failed:
+        await store.check()
+    assert not isinstance(failed.value, DriveRefused)
+    emulator.faults.clear()
+    emulator.faults.add("rate_limit_403", "token")
+    with pytest.raises(DependencyUnavailable) as limited:
+        await TokenCheck(emulator).ask()
+    assert not isinstance(limited.value, DriveRefused)
     emulator.faults.add("invalid_grant", "token")
     with pytest.raises(DriveRefused):
         await TokenCheck(emulator).ask()

@@ -88,3 +88,29 @@ async def test_the_sweep_leaves_what_is_not_ours(gateway: Gateway) -> None:
         path.write_bytes(picture())
     assert await sweeper(gateway).sweep() == 0
     assert all(path.exists() for path in strangers)
+
+
+async def test_a_crash_before_the_photo_came_leaves_nothing_for_long(gateway: Gateway) -> None:
+    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
+    await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
+    gateway.embedder.script.heal()
+    kept = await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=2), consent=CONSENT))
+    assert len(gateway.kept_files()) == 2
+    assert await sweeper(gateway).sweep_reservations() == 1
+    assert [path.name[:36] for path in gateway.kept_files()] == [kept.saved_photo.photo_id]
+    assert await sweeper(gateway).sweep_reservations() == 0
+
+
+async def test_nothing_is_stored_that_was_not_recorded(gateway: Gateway) -> None:
+    gateway.vectors.script.fail("ReserveOriginal", DependencyUnavailable("postgres"))
+    refused = await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
+    assert refused == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert gateway.kept_files() == []
+
+
+async def test_the_sweep_leaves_what_another_store_holds(gateway: Gateway) -> None:
+    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
+    await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
+    gateway.vectors.reserved[1].source.store = "drive"
+    assert await sweeper(gateway).sweep_reservations() == 0
+    assert len(gateway.kept_files()) == 1

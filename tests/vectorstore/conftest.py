@@ -92,7 +92,8 @@ async def database_url(shared_database_url: str) -> str:
     connection: asyncpg.Connection[Any] = await asyncpg.connect(shared_database_url)
     try:
         await connection.execute(
-            "TRUNCATE galleries, photos, faces, changes, deletions, audit_log, audit_links RESTART IDENTITY"
+            "TRUNCATE galleries, photos, faces, changes, deletions, reserved_originals, audit_log, audit_links "
+            "RESTART IDENTITY"
         )
         await connection.execute("UPDATE store SET store_id = gen_random_uuid(), pruned_revision = 0")
     finally:

@@ -55,6 +55,21 @@ class VectorStoreServiceStub:
                 request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosRequest.SerializeToString,
                 response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosResponse.FromString,
                 _registered_method=True)
+        self.ReserveOriginal = channel.unary_unary(
+                '/twin.vectorstore.v1.VectorStoreService/ReserveOriginal',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReserveOriginalRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReserveOriginalResponse.FromString,
+                _registered_method=True)
+        self.ListReservations = channel.unary_unary(
+                '/twin.vectorstore.v1.VectorStoreService/ListReservations',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListReservationsRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListReservationsResponse.FromString,
+                _registered_method=True)
+        self.ReleaseReservation = channel.unary_unary(
+                '/twin.vectorstore.v1.VectorStoreService/ReleaseReservation',
+                request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReleaseReservationRequest.SerializeToString,
+                response_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReleaseReservationResponse.FromString,
+                _registered_method=True)
         self.ListRemovals = channel.unary_unary(
                 '/twin.vectorstore.v1.VectorStoreService/ListRemovals',
                 request_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListRemovalsRequest.SerializeToString,
@@ -151,6 +166,29 @@ class VectorStoreServiceServicer:
 
     def DeletePhotos(self, request, context):
         """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReserveOriginal(self, request, context):
+        """ReserveOriginal records that an original is about to be stored under a key, so that it is found should its photo never
+        be added. Answered once that is durable; reserving again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReservations(self, request, context):
+        """ListReservations pages through the reserved originals that no photo names, oldest first. Reservations of that age whose
+        photo was added are forgotten by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseReservation(self, request, context):
+        """ReleaseReservation forgets a reservation whose original is gone from its store. Releasing again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -272,6 +310,21 @@ def add_VectorStoreServiceServicer_to_server(servicer, server):
                     servicer.DeletePhotos,
                     request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosRequest.FromString,
                     response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosResponse.SerializeToString,
+            ),
+            'ReserveOriginal': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveOriginal,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReserveOriginalRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReserveOriginalResponse.SerializeToString,
+            ),
+            'ListReservations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReservations,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListReservationsRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListReservationsResponse.SerializeToString,
+            ),
+            'ReleaseReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseReservation,
+                    request_deserializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReleaseReservationRequest.FromString,
+                    response_serializer=twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReleaseReservationResponse.SerializeToString,
             ),
             'ListRemovals': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRemovals,
@@ -448,6 +501,87 @@ class VectorStoreService:
             '/twin.vectorstore.v1.VectorStoreService/DeletePhotos',
             twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosRequest.SerializeToString,
             twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.DeletePhotosResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveOriginal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/ReserveOriginal',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReserveOriginalRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReserveOriginalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/ListReservations',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListReservationsRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ListReservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.vectorstore.v1.VectorStoreService/ReleaseReservation',
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReleaseReservationRequest.SerializeToString,
+            twin_dot_vectorstore_dot_v1_dot_vectorstore__pb2.ReleaseReservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

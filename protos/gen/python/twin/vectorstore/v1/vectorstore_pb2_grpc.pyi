@@ -45,6 +45,16 @@ class VectorStoreServiceStub:
     """
     DeletePhotos: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.DeletePhotosRequest, _vectorstore_pb2.DeletePhotosResponse]
     """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens."""
+    ReserveOriginal: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ReserveOriginalRequest, _vectorstore_pb2.ReserveOriginalResponse]
+    """ReserveOriginal records that an original is about to be stored under a key, so that it is found should its photo never
+    be added. Answered once that is durable; reserving again changes nothing.
+    """
+    ListReservations: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ListReservationsRequest, _vectorstore_pb2.ListReservationsResponse]
+    """ListReservations pages through the reserved originals that no photo names, oldest first. Reservations of that age whose
+    photo was added are forgotten by it.
+    """
+    ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ReleaseReservationRequest, _vectorstore_pb2.ReleaseReservationResponse]
+    """ReleaseReservation forgets a reservation whose original is gone from its store. Releasing again changes nothing."""
     ListRemovals: _grpc.UnaryUnaryMultiCallable[_vectorstore_pb2.ListRemovalsRequest, _vectorstore_pb2.ListRemovalsResponse]
     """ListRemovals pages through the deleted photos whose originals are not yet confirmed as removed from their store, oldest
     first.
@@ -95,6 +105,16 @@ class VectorStoreServiceAsyncStub(VectorStoreServiceStub):
     """
     DeletePhotos: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.DeletePhotosRequest, _vectorstore_pb2.DeletePhotosResponse]  # type: ignore[assignment]
     """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens."""
+    ReserveOriginal: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ReserveOriginalRequest, _vectorstore_pb2.ReserveOriginalResponse]  # type: ignore[assignment]
+    """ReserveOriginal records that an original is about to be stored under a key, so that it is found should its photo never
+    be added. Answered once that is durable; reserving again changes nothing.
+    """
+    ListReservations: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ListReservationsRequest, _vectorstore_pb2.ListReservationsResponse]  # type: ignore[assignment]
+    """ListReservations pages through the reserved originals that no photo names, oldest first. Reservations of that age whose
+    photo was added are forgotten by it.
+    """
+    ReleaseReservation: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ReleaseReservationRequest, _vectorstore_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
+    """ReleaseReservation forgets a reservation whose original is gone from its store. Releasing again changes nothing."""
     ListRemovals: _aio.UnaryUnaryMultiCallable[_vectorstore_pb2.ListRemovalsRequest, _vectorstore_pb2.ListRemovalsResponse]  # type: ignore[assignment]
     """ListRemovals pages through the deleted photos whose originals are not yet confirmed as removed from their store, oldest
     first.
@@ -166,6 +186,34 @@ class VectorStoreServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vectorstore_pb2.DeletePhotosResponse, _abc.Awaitable[_vectorstore_pb2.DeletePhotosResponse]]:
         """DeletePhotos removes many photos in one transaction, as DeletePhoto does each of them; it asks for no deletion tokens."""
+
+    @_abc_1.abstractmethod
+    def ReserveOriginal(
+        self,
+        request: _vectorstore_pb2.ReserveOriginalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorstore_pb2.ReserveOriginalResponse, _abc.Awaitable[_vectorstore_pb2.ReserveOriginalResponse]]:
+        """ReserveOriginal records that an original is about to be stored under a key, so that it is found should its photo never
+        be added. Answered once that is durable; reserving again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReservations(
+        self,
+        request: _vectorstore_pb2.ListReservationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorstore_pb2.ListReservationsResponse, _abc.Awaitable[_vectorstore_pb2.ListReservationsResponse]]:
+        """ListReservations pages through the reserved originals that no photo names, oldest first. Reservations of that age whose
+        photo was added are forgotten by it.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseReservation(
+        self,
+        request: _vectorstore_pb2.ReleaseReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorstore_pb2.ReleaseReservationResponse, _abc.Awaitable[_vectorstore_pb2.ReleaseReservationResponse]]:
+        """ReleaseReservation forgets a reservation whose original is gone from its store. Releasing again changes nothing."""
 
     @_abc_1.abstractmethod
     def ListRemovals(

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file twin/vectorstore/v1/vectorstore.proto.
  */
 export const file_twin_vectorstore_v1_vectorstore: GenFile = /*@__PURE__*/
-  fileDesc("CiV0d2luL3ZlY3RvcnN0b3JlL3YxL3ZlY3RvcnN0b3JlLnByb3RvEhN0d2luLnZlY3RvcnN0b3JlLnYxIikKC1Bob3RvU291cmNlEg0KBXN0b3JlGAEgASgJEgsKA2tleRgCIAEoCSKCAQoHQ29uc2VudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIuCgpncmFudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgx0aW1lX3RvX2xpdmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i6AIKBVBob3RvEhAKCHBob3RvX2lkGAEgASgJEjAKBnNvdXJjZRgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USDgoGc2hhMjU2GAMgASgMEg0KBXdpZHRoGAQgASgFEg4KBmhlaWdodBgFIAEoBRISCgpjb2xsZWN0aW9uGAYgASgJEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAcgASgJEg4KBnBlcnNvbhgIIAEoCRItCgdjb25zZW50GAkgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5Db25zZW50Ei8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIdChVkZWxldGlvbl90b2tlbl9zaGEyNTYYCyABKAwSLgoFZmFjZXMYDCADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlN0b3JlZEZhY2UiTwoKU3RvcmVkRmFjZRIPCgdmYWNlX2lkGAEgASgDEiAKBGZhY2UYAiABKAsyEi50d2luLmZhY2UudjEuRmFjZRIOCgZwZXJzb24YAyABKAkiUgoFUXVlcnkSLAoJZW1iZWRkaW5nGAEgASgLMhcudHdpbi5mYWNlLnYxLkVtYmVkZGluZ0gAEhEKB2ZhY2VfaWQYAiABKANIAEIICgZ0YXJnZXQiigMKDVNlYXJjaFJlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIrCgdxdWVyaWVzGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5RdWVyeRINCgVsaW1pdBgDIAEoBRIsCgRtb2RlGAQgASgOMh4udHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaE1vZGUSGwoObWluX3NpbWlsYXJpdHkYBSABKAJIAIgBARIvCghhY2N1cmFjeRgGIAEoDjIdLnR3aW4udmVjdG9yc3RvcmUudjEuQWNjdXJhY3kSEwoLY29sbGVjdGlvbnMYByADKAkSFAoMbWluX3JldmlzaW9uGAggASgDEg8KB3BlcnNvbnMYCSADKAkSLwoLYWRkZWRfYWZ0ZXIYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGFkZGVkX2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX21pbl9zaW1pbGFyaXR5IkEKClNpbWlsYXJpdHkSDgoGY29zaW5lGAEgASgCEg8KB3BlcmNlbnQYAiABKAISEgoKcGVyY2VudGlsZRgDIAEoAiKGAgoFTWF0Y2gSEAoIcGhvdG9faWQYASABKAkSDwoHZmFjZV9pZBgCIAEoAxIeCgNib3gYAyABKAsyES50d2luLmZhY2UudjEuQm94EjMKCnNpbWlsYXJpdHkYBCABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSDgoGcGVyc29uGAUgASgJEhIKCmNvbGxlY3Rpb24YBiABKAkSMAoGc291cmNlGAcgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b1NvdXJjZRIvCgtzYW1lX3BlcnNvbhgIIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2giaQoMU2VhcmNoUmVzdWx0EisKB21hdGNoZXMYASADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEiwKCHlvdXJzZWxmGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaCJWCg5TZWFyY2hSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXN1bHQSEAoIcmV2aXNpb24YAiABKAMimgEKEEFkZFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIpCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8SKgoGcGhvdG9zGAMgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90bxIeChZyZWZ1c2VfZHVwbGljYXRlX2ZhY2VzGAQgASgIIsUBChFBZGRQaG90b3NSZXNwb25zZRIQCghwaG90b19pZBgBIAEoCRIrCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9IABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSAASEAoIcmV2aXNpb24YBCABKAMSMAoHcmVzdWx0cxgFIAMoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuQWRkZWRQaG90b0IICgZyZXN1bHQigQEKCkFkZGVkUGhvdG8SEAoIcGhvdG9faWQYASABKAkSMgoGc3RvcmVkGAIgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5TdG9yZWRQaG90b0gAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQiYgoLU3RvcmVkUGhvdG8SEAoIcmV2aXNpb24YASABKAMSLwoLY3JlYXRlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGZhY2VfaWRzGAMgAygDIj4KEkRlbGV0ZVBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKcAQoTRGVsZXRlUGhvdG9SZXNwb25zZRIwCgZzb3VyY2UYASABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEhIKCmZhY2VfY291bnQYAiABKAUSEAoIcmV2aXNpb24YAyABKAMSGAoQb3JpZ2luYWxfcmVtb3ZlZBgEIAEoCBITCgtkZWxldGlvbl9pZBgFIAEoAyIoChNEZWxldGVQaG90b3NSZXF1ZXN0EhEKCXBob3RvX2lkcxgBIAMoCSJKChREZWxldGVQaG90b3NSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVkUGhvdG8ijAEKDERlbGV0ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRI7CgdkZWxldGVkGAIgASgLMigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKTAQoHUmVtb3ZhbBIQCghwaG90b19pZBgBIAEoCRIwCgZzb3VyY2UYAiABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEi8KC2RlbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkZWxldGlvbl9pZBgEIAEoAyI8ChNMaXN0UmVtb3ZhbHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl8KFExpc3RSZW1vdmFsc1Jlc3BvbnNlEi4KCHJlbW92YWxzGAEgAygLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5SZW1vdmFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+ChVDb25maXJtUmVtb3ZhbFJlcXVlc3QSEAoIcGhvdG9faWQYASABKAkSEwoLZGVsZXRpb25faWQYAiABKAMiGAoWQ29uZmlybVJlbW92YWxSZXNwb25zZSIjCg9HZXRQaG90b1JlcXVlc3QSEAoIcGhvdG9faWQYASABKAkiPQoQR2V0UGhvdG9SZXNwb25zZRIpCgVwaG90bxgBIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8iPgoSRXhwb3J0UGhvdG9SZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEhYKDmRlbGV0aW9uX3Rva2VuGAIgASgJIoIBChNFeHBvcnRQaG90b1Jlc3BvbnNlEikKBXBob3RvGAEgASgLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90bxIPCgdnYWxsZXJ5GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLChFMaXN0UGhvdG9zUmVxdWVzdBIPCgdnYWxsZXJ5GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlkKEkxpc3RQaG90b3NSZXNwb25zZRIqCgZwaG90b3MYASADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKzAQoHR2FsbGVyeRIMCgRuYW1lGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEhMKC3Bob3RvX2NvdW50GAMgASgDEhIKCmZhY2VfY291bnQYBCABKAMSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KC2NhbGlicmF0aW9uGAYgASgLMhkudHdpbi5mYWNlLnYxLkNhbGlicmF0aW9uInkKFENyZWF0ZUdhbGxlcnlSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSEQoJZGltZW5zaW9uGAMgASgFEi4KC2NhbGlicmF0aW9uGAQgASgLMhkudHdpbi5mYWNlLnYxLkNhbGlicmF0aW9uIkYKFUNyZWF0ZUdhbGxlcnlSZXNwb25zZRItCgdnYWxsZXJ5GAEgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5HYWxsZXJ5Ij0KFExpc3RHYWxsZXJpZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImEKFUxpc3RHYWxsZXJpZXNSZXNwb25zZRIvCglnYWxsZXJpZXMYASADKAsyHC50d2luLnZlY3RvcnN0b3JlLnYxLkdhbGxlcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiQKFERlbGV0ZUdhbGxlcnlSZXF1ZXN0EgwKBG5hbWUYASABKAkiLAoVRGVsZXRlR2FsbGVyeVJlc3BvbnNlEhMKC3Bob3RvX2NvdW50GAEgASgDIhEKD0dldFN0YXRzUmVxdWVzdCLdAQoKSW5kZXhTdGF0cxIPCgdnYWxsZXJ5GAEgASgJEhIKCmZhY2VfY291bnQYAiABKAMSDAoEa2luZBgDIAEoCRIUCgxtZW1vcnlfYnl0ZXMYBCABKAMSFwoPdG9tYnN0b25lX2NvdW50GAUgASgDEhQKDG1hcHBlZF9ieXRlcxgGIAEoAxIVCg1jYXRhbG9nX2J5dGVzGAcgASgDEhQKDHJlcmFua19jb3VudBgIIAEoBRITCgtyZWNhbGxfc2VlbhgJIAEoAhIVCg1yZWNhbGxfdW5zZWVuGAogASgCIqQBChBHZXRTdGF0c1Jlc3BvbnNlEjAKB2luZGV4ZXMYASADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLkluZGV4U3RhdHMSEAoIcmV2aXNpb24YAiABKAMSGQoRZGF0YWJhc2VfcmV2aXNpb24YAyABKAMSMQoNc25hcHNob3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiFwoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Ij4KFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAMSEgoKc2l6ZV9ieXRlcxgCIAEoAyK8AQoKQXVkaXRFbnRyeRIQCghhdWRpdF9pZBgBIAEoAxIuCgphdWRpdF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhY3Rpb24YAyABKAkSDwoHZ2FsbGVyeRgEIAEoCRIQCghwaG90b19pZBgFIAEoCRIQCghyZXZpc2lvbhgGIAEoAxISCgpyZXF1ZXN0X2lkGAcgASgJEhMKC3Bob3RvX2NvdW50GAggASgDIjkKEExpc3RBdWRpdFJlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiXgoRTGlzdEF1ZGl0UmVzcG9uc2USMAoHZW50cmllcxgBIAMoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuQXVkaXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLAoJQXVkaXRIZWFkEg8KB2xpbmtfaWQYASABKAMSDgoGc2hhMjU2GAIgASgMIkgKElZlcmlmeUF1ZGl0UmVxdWVzdBIyCgprbm93bl9oZWFkGAEgASgLMh4udHdpbi52ZWN0b3JzdG9yZS52MS5BdWRpdEhlYWQinAEKE1ZlcmlmeUF1ZGl0UmVzcG9uc2USEwoLZW50cnlfY291bnQYASABKAMSLAoEaGVhZBgCIAEoCzIeLnR3aW4udmVjdG9yc3RvcmUudjEuQXVkaXRIZWFkEhIKCmxpbmtfY291bnQYAyABKAMSLgoFZmF1bHQYBCABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLkF1ZGl0RmF1bHQiYQoKQXVkaXRGYXVsdBIPCgdsaW5rX2lkGAEgASgDEhYKDmZpcnN0X2F1ZGl0X2lkGAIgASgDEhUKDWxhc3RfYXVkaXRfaWQYAyABKAMSEwoLZGVzY3JpcHRpb24YBCABKAkibwoSUmVjb3JkQXVkaXRSZXF1ZXN0EjMKBmFjdGlvbhgBIAEoDjIjLnR3aW4udmVjdG9yc3RvcmUudjEuRXh0ZXJuYWxBY3Rpb24SDwoHZ2FsbGVyeRgCIAEoCRITCgtwaG90b19jb3VudBgDIAEoAyIVChNSZWNvcmRBdWRpdFJlc3BvbnNlKnUKCU1hdGNoTW9kZRIaChZNQVRDSF9NT0RFX1VOU1BFQ0lGSUVEEAASGAoUTUFUQ0hfTU9ERV9MT09LQUxJS0UQARIaChZNQVRDSF9NT0RFX1NBTUVfUEVSU09OEAISFgoSTUFUQ0hfTU9ERV9ORUFSRVNUEAMqSwoIQWNjdXJhY3kSGAoUQUNDVVJBQ1lfVU5TUEVDSUZJRUQQABISCg5BQ0NVUkFDWV9FWEFDVBABEhEKDUFDQ1VSQUNZX0ZBU1QQAipzCg5FeHRlcm5hbEFjdGlvbhIfChtFWFRFUk5BTF9BQ1RJT05fVU5TUEVDSUZJRUQQABIdChlFWFRFUk5BTF9BQ1RJT05fUkVDT05DSUxFEAESIQodRVhURVJOQUxfQUNUSU9OX0lNUE9SVF9QSE9UT1MQAjKWDQoSVmVjdG9yU3RvcmVTZXJ2aWNlElEKBlNlYXJjaBIiLnR3aW4udmVjdG9yc3RvcmUudjEuU2VhcmNoUmVxdWVzdBojLnR3aW4udmVjdG9yc3RvcmUudjEuU2VhcmNoUmVzcG9uc2USXgoJQWRkUGhvdG9zEiUudHdpbi52ZWN0b3JzdG9yZS52MS5BZGRQaG90b3NSZXF1ZXN0GiYudHdpbi52ZWN0b3JzdG9yZS52MS5BZGRQaG90b3NSZXNwb25zZSgBMAESYAoLRGVsZXRlUGhvdG8SJy50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZVBob3RvUmVxdWVzdBooLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9SZXNwb25zZRJjCgxEZWxldGVQaG90b3MSKC50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZVBob3Rvc1JlcXVlc3QaKS50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZVBob3Rvc1Jlc3BvbnNlEmMKDExpc3RSZW1vdmFscxIoLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFJlbW92YWxzUmVxdWVzdBopLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFJlbW92YWxzUmVzcG9uc2USaQoOQ29uZmlybVJlbW92YWwSKi50d2luLnZlY3RvcnN0b3JlLnYxLkNvbmZpcm1SZW1vdmFsUmVxdWVzdBorLnR3aW4udmVjdG9yc3RvcmUudjEuQ29uZmlybVJlbW92YWxSZXNwb25zZRJXCghHZXRQaG90bxIkLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0UGhvdG9SZXF1ZXN0GiUudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRQaG90b1Jlc3BvbnNlEmAKC0V4cG9ydFBob3RvEicudHdpbi52ZWN0b3JzdG9yZS52MS5FeHBvcnRQaG90b1JlcXVlc3QaKC50d2luLnZlY3RvcnN0b3JlLnYxLkV4cG9ydFBob3RvUmVzcG9uc2USXQoKTGlzdFBob3RvcxImLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFBob3Rvc1JlcXVlc3QaJy50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RQaG90b3NSZXNwb25zZRJmCg1DcmVhdGVHYWxsZXJ5EikudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVHYWxsZXJ5UmVxdWVzdBoqLnR3aW4udmVjdG9yc3RvcmUudjEuQ3JlYXRlR2FsbGVyeVJlc3BvbnNlEmYKDUxpc3RHYWxsZXJpZXMSKS50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RHYWxsZXJpZXNSZXF1ZXN0GioudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0R2FsbGVyaWVzUmVzcG9uc2USZgoNRGVsZXRlR2FsbGVyeRIpLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlR2FsbGVyeVJlcXVlc3QaKi50d2luLnZlY3RvcnN0b3JlLnYxLkRlbGV0ZUdhbGxlcnlSZXNwb25zZRJXCghHZXRTdGF0cxIkLnR3aW4udmVjdG9yc3RvcmUudjEuR2V0U3RhdHNSZXF1ZXN0GiUudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRTdGF0c1Jlc3BvbnNlEmkKDkNyZWF0ZVNuYXBzaG90EioudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKy50d2luLnZlY3RvcnN0b3JlLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USWgoJTGlzdEF1ZGl0EiUudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0QXVkaXRSZXF1ZXN0GiYudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0QXVkaXRSZXNwb25zZRJiCgtWZXJpZnlBdWRpdBInLnR3aW4udmVjdG9yc3RvcmUudjEuVmVyaWZ5QXVkaXRSZXF1ZXN0GigudHdpbi52ZWN0b3JzdG9yZS52MS5WZXJpZnlBdWRpdFJlc3BvbnNlMAESYAoLUmVjb3JkQXVkaXQSJy50d2luLnZlY3RvcnN0b3JlLnYxLlJlY29yZEF1ZGl0UmVxdWVzdBooLnR3aW4udmVjdG9yc3RvcmUudjEuUmVjb3JkQXVkaXRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_twin_face_v1_face]);
+  fileDesc("CiV0d2luL3ZlY3RvcnN0b3JlL3YxL3ZlY3RvcnN0b3JlLnByb3RvEhN0d2luLnZlY3RvcnN0b3JlLnYxIikKC1Bob3RvU291cmNlEg0KBXN0b3JlGAEgASgJEgsKA2tleRgCIAEoCSKCAQoHQ29uc2VudBIWCg5wb2xpY3lfdmVyc2lvbhgBIAEoCRIuCgpncmFudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgx0aW1lX3RvX2xpdmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i6AIKBVBob3RvEhAKCHBob3RvX2lkGAEgASgJEjAKBnNvdXJjZRgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USDgoGc2hhMjU2GAMgASgMEg0KBXdpZHRoGAQgASgFEg4KBmhlaWdodBgFIAEoBRISCgpjb2xsZWN0aW9uGAYgASgJEhkKEW9yaWdpbmFsX2ZpbGVuYW1lGAcgASgJEg4KBnBlcnNvbhgIIAEoCRItCgdjb25zZW50GAkgASgLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5Db25zZW50Ei8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIdChVkZWxldGlvbl90b2tlbl9zaGEyNTYYCyABKAwSLgoFZmFjZXMYDCADKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlN0b3JlZEZhY2UiTwoKU3RvcmVkRmFjZRIPCgdmYWNlX2lkGAEgASgDEiAKBGZhY2UYAiABKAsyEi50d2luLmZhY2UudjEuRmFjZRIOCgZwZXJzb24YAyABKAkiUgoFUXVlcnkSLAoJZW1iZWRkaW5nGAEgASgLMhcudHdpbi5mYWNlLnYxLkVtYmVkZGluZ0gAEhEKB2ZhY2VfaWQYAiABKANIAEIICgZ0YXJnZXQiigMKDVNlYXJjaFJlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIrCgdxdWVyaWVzGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5RdWVyeRINCgVsaW1pdBgDIAEoBRIsCgRtb2RlGAQgASgOMh4udHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaE1vZGUSGwoObWluX3NpbWlsYXJpdHkYBSABKAJIAIgBARIvCghhY2N1cmFjeRgGIAEoDjIdLnR3aW4udmVjdG9yc3RvcmUudjEuQWNjdXJhY3kSEwoLY29sbGVjdGlvbnMYByADKAkSFAoMbWluX3JldmlzaW9uGAggASgDEg8KB3BlcnNvbnMYCSADKAkSLwoLYWRkZWRfYWZ0ZXIYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGFkZGVkX2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX21pbl9zaW1pbGFyaXR5IkEKClNpbWlsYXJpdHkSDgoGY29zaW5lGAEgASgCEg8KB3BlcmNlbnQYAiABKAISEgoKcGVyY2VudGlsZRgDIAEoAiKGAgoFTWF0Y2gSEAoIcGhvdG9faWQYASABKAkSDwoHZmFjZV9pZBgCIAEoAxIeCgNib3gYAyABKAsyES50d2luLmZhY2UudjEuQm94EjMKCnNpbWlsYXJpdHkYBCABKAsyHy50d2luLnZlY3RvcnN0b3JlLnYxLlNpbWlsYXJpdHkSDgoGcGVyc29uGAUgASgJEhIKCmNvbGxlY3Rpb24YBiABKAkSMAoGc291cmNlGAcgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90b1NvdXJjZRIvCgtzYW1lX3BlcnNvbhgIIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuTWF0Y2giaQoMU2VhcmNoUmVzdWx0EisKB21hdGNoZXMYASADKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLk1hdGNoEiwKCHlvdXJzZWxmGAIgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5NYXRjaCJWCg5TZWFyY2hSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXN1bHQSEAoIcmV2aXNpb24YAiABKAMimgEKEEFkZFBob3Rvc1JlcXVlc3QSDwoHZ2FsbGVyeRgBIAEoCRIpCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8SKgoGcGhvdG9zGAMgAygLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90bxIeChZyZWZ1c2VfZHVwbGljYXRlX2ZhY2VzGAQgASgIIsUBChFBZGRQaG90b3NSZXNwb25zZRIQCghwaG90b19pZBgBIAEoCRIrCgVwaG90bxgCIAEoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9IABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSAASEAoIcmV2aXNpb24YBCABKAMSMAoHcmVzdWx0cxgFIAMoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuQWRkZWRQaG90b0IICgZyZXN1bHQigQEKCkFkZGVkUGhvdG8SEAoIcGhvdG9faWQYASABKAkSMgoGc3RvcmVkGAIgASgLMiAudHdpbi52ZWN0b3JzdG9yZS52MS5TdG9yZWRQaG90b0gAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQiYgoLU3RvcmVkUGhvdG8SEAoIcmV2aXNpb24YASABKAMSLwoLY3JlYXRlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGZhY2VfaWRzGAMgAygDIj4KEkRlbGV0ZVBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCRIWCg5kZWxldGlvbl90b2tlbhgCIAEoCSKcAQoTRGVsZXRlUGhvdG9SZXNwb25zZRIwCgZzb3VyY2UYASABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEhIKCmZhY2VfY291bnQYAiABKAUSEAoIcmV2aXNpb24YAyABKAMSGAoQb3JpZ2luYWxfcmVtb3ZlZBgEIAEoCBITCgtkZWxldGlvbl9pZBgFIAEoAyIoChNEZWxldGVQaG90b3NSZXF1ZXN0EhEKCXBob3RvX2lkcxgBIAMoCSJKChREZWxldGVQaG90b3NSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVkUGhvdG8ijAEKDERlbGV0ZWRQaG90bxIQCghwaG90b19pZBgBIAEoCRI7CgdkZWxldGVkGAIgASgLMigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKTAQoHUmVtb3ZhbBIQCghwaG90b19pZBgBIAEoCRIwCgZzb3VyY2UYAiABKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvU291cmNlEi8KC2RlbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkZWxldGlvbl9pZBgEIAEoAyI8ChNMaXN0UmVtb3ZhbHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl8KFExpc3RSZW1vdmFsc1Jlc3BvbnNlEi4KCHJlbW92YWxzGAEgAygLMhwudHdpbi52ZWN0b3JzdG9yZS52MS5SZW1vdmFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+ChVDb25maXJtUmVtb3ZhbFJlcXVlc3QSEAoIcGhvdG9faWQYASABKAkSEwoLZGVsZXRpb25faWQYAiABKAMiGAoWQ29uZmlybVJlbW92YWxSZXNwb25zZSJcChZSZXNlcnZlT3JpZ2luYWxSZXF1ZXN0EhAKCHBob3RvX2lkGAEgASgJEjAKBnNvdXJjZRgCIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2UiGQoXUmVzZXJ2ZU9yaWdpbmFsUmVzcG9uc2UimwEKC1Jlc2VydmF0aW9uEhYKDnJlc2VydmF0aW9uX2lkGAEgASgDEhAKCHBob3RvX2lkGAIgASgJEjAKBnNvdXJjZRgDIAEoCzIgLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG9Tb3VyY2USMAoMcmVzZXJ2ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsChdMaXN0UmVzZXJ2YXRpb25zUmVxdWVzdBIqCgdtaW5fYWdlGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJImsKGExpc3RSZXNlcnZhdGlvbnNSZXNwb25zZRI2CgxyZXNlcnZhdGlvbnMYASADKAsyIC50d2luLnZlY3RvcnN0b3JlLnYxLlJlc2VydmF0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIzChlSZWxlYXNlUmVzZXJ2YXRpb25SZXF1ZXN0EhYKDnJlc2VydmF0aW9uX2lkGAEgASgDIhwKGlJlbGVhc2VSZXNlcnZhdGlvblJlc3BvbnNlIiMKD0dldFBob3RvUmVxdWVzdBIQCghwaG90b19pZBgBIAEoCSI9ChBHZXRQaG90b1Jlc3BvbnNlEikKBXBob3RvGAEgASgLMhoudHdpbi52ZWN0b3JzdG9yZS52MS5QaG90byI+ChJFeHBvcnRQaG90b1JlcXVlc3QSEAoIcGhvdG9faWQYASABKAkSFgoOZGVsZXRpb25fdG9rZW4YAiABKAkiggEKE0V4cG9ydFBob3RvUmVzcG9uc2USKQoFcGhvdG8YASABKAsyGi50d2luLnZlY3RvcnN0b3JlLnYxLlBob3RvEg8KB2dhbGxlcnkYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIksKEUxpc3RQaG90b3NSZXF1ZXN0Eg8KB2dhbGxlcnkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWQoSTGlzdFBob3Rvc1Jlc3BvbnNlEioKBnBob3RvcxgBIAMoCzIaLnR3aW4udmVjdG9yc3RvcmUudjEuUGhvdG8SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrMBCgdHYWxsZXJ5EgwKBG5hbWUYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSEwoLcGhvdG9fY291bnQYAyABKAMSEgoKZmFjZV9jb3VudBgEIAEoAxIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoLY2FsaWJyYXRpb24YBiABKAsyGS50d2luLmZhY2UudjEuQ2FsaWJyYXRpb24ieQoUQ3JlYXRlR2FsbGVyeVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRIRCglkaW1lbnNpb24YAyABKAUSLgoLY2FsaWJyYXRpb24YBCABKAsyGS50d2luLmZhY2UudjEuQ2FsaWJyYXRpb24iRgoVQ3JlYXRlR2FsbGVyeVJlc3BvbnNlEi0KB2dhbGxlcnkYASABKAsyHC50d2luLnZlY3RvcnN0b3JlLnYxLkdhbGxlcnkiPQoUTGlzdEdhbGxlcmllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiYQoVTGlzdEdhbGxlcmllc1Jlc3BvbnNlEi8KCWdhbGxlcmllcxgBIAMoCzIcLnR3aW4udmVjdG9yc3RvcmUudjEuR2FsbGVyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJAoURGVsZXRlR2FsbGVyeVJlcXVlc3QSDAoEbmFtZRgBIAEoCSIsChVEZWxldGVHYWxsZXJ5UmVzcG9uc2USEwoLcGhvdG9fY291bnQYASABKAMiEQoPR2V0U3RhdHNSZXF1ZXN0It0BCgpJbmRleFN0YXRzEg8KB2dhbGxlcnkYASABKAkSEgoKZmFjZV9jb3VudBgCIAEoAxIMCgRraW5kGAMgASgJEhQKDG1lbW9yeV9ieXRlcxgEIAEoAxIXCg90b21ic3RvbmVfY291bnQYBSABKAMSFAoMbWFwcGVkX2J5dGVzGAYgASgDEhUKDWNhdGFsb2dfYnl0ZXMYByABKAMSFAoMcmVyYW5rX2NvdW50GAggASgFEhMKC3JlY2FsbF9zZWVuGAkgASgCEhUKDXJlY2FsbF91bnNlZW4YCiABKAIipAEKEEdldFN0YXRzUmVzcG9uc2USMAoHaW5kZXhlcxgBIAMoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuSW5kZXhTdGF0cxIQCghyZXZpc2lvbhgCIAEoAxIZChFkYXRhYmFzZV9yZXZpc2lvbhgDIAEoAxIxCg1zbmFwc2hvdF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIXChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QiPgoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoAxISCgpzaXplX2J5dGVzGAIgASgDIrwBCgpBdWRpdEVudHJ5EhAKCGF1ZGl0X2lkGAEgASgDEi4KCmF1ZGl0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmFjdGlvbhgDIAEoCRIPCgdnYWxsZXJ5GAQgASgJEhAKCHBob3RvX2lkGAUgASgJEhAKCHJldmlzaW9uGAYgASgDEhIKCnJlcXVlc3RfaWQYByABKAkSEwoLcGhvdG9fY291bnQYCCABKAMiOQoQTGlzdEF1ZGl0UmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJeChFMaXN0QXVkaXRSZXNwb25zZRIwCgdlbnRyaWVzGAEgAygLMh8udHdpbi52ZWN0b3JzdG9yZS52MS5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIsCglBdWRpdEhlYWQSDwoHbGlua19pZBgBIAEoAxIOCgZzaGEyNTYYAiABKAwiSAoSVmVyaWZ5QXVkaXRSZXF1ZXN0EjIKCmtub3duX2hlYWQYASABKAsyHi50d2luLnZlY3RvcnN0b3JlLnYxLkF1ZGl0SGVhZCKcAQoTVmVyaWZ5QXVkaXRSZXNwb25zZRITCgtlbnRyeV9jb3VudBgBIAEoAxIsCgRoZWFkGAIgASgLMh4udHdpbi52ZWN0b3JzdG9yZS52MS5BdWRpdEhlYWQSEgoKbGlua19jb3VudBgDIAEoAxIuCgVmYXVsdBgEIAEoCzIfLnR3aW4udmVjdG9yc3RvcmUudjEuQXVkaXRGYXVsdCJhCgpBdWRpdEZhdWx0Eg8KB2xpbmtfaWQYASABKAMSFgoOZmlyc3RfYXVkaXRfaWQYAiABKAMSFQoNbGFzdF9hdWRpdF9pZBgDIAEoAxITCgtkZXNjcmlwdGlvbhgEIAEoCSJvChJSZWNvcmRBdWRpdFJlcXVlc3QSMwoGYWN0aW9uGAEgASgOMiMudHdpbi52ZWN0b3JzdG9yZS52MS5FeHRlcm5hbEFjdGlvbhIPCgdnYWxsZXJ5GAIgASgJEhMKC3Bob3RvX2NvdW50GAMgASgDIhUKE1JlY29yZEF1ZGl0UmVzcG9uc2UqdQoJTWF0Y2hNb2RlEhoKFk1BVENIX01PREVfVU5TUEVDSUZJRUQQABIYChRNQVRDSF9NT0RFX0xPT0tBTElLRRABEhoKFk1BVENIX01PREVfU0FNRV9QRVJTT04QAhIWChJNQVRDSF9NT0RFX05FQVJFU1QQAypLCghBY2N1cmFjeRIYChRBQ0NVUkFDWV9VTlNQRUNJRklFRBAAEhIKDkFDQ1VSQUNZX0VYQUNUEAESEQoNQUNDVVJBQ1lfRkFTVBACKnMKDkV4dGVybmFsQWN0aW9uEh8KG0VYVEVSTkFMX0FDVElPTl9VTlNQRUNJRklFRBAAEh0KGUVYVEVSTkFMX0FDVElPTl9SRUNPTkNJTEUQARIhCh1FWFRFUk5BTF9BQ1RJT05fSU1QT1JUX1BIT1RPUxACMuwPChJWZWN0b3JTdG9yZVNlcnZpY2USUQoGU2VhcmNoEiIudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXF1ZXN0GiMudHdpbi52ZWN0b3JzdG9yZS52MS5TZWFyY2hSZXNwb25zZRJeCglBZGRQaG90b3MSJS50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1JlcXVlc3QaJi50d2luLnZlY3RvcnN0b3JlLnYxLkFkZFBob3Rvc1Jlc3BvbnNlKAEwARJgCgtEZWxldGVQaG90bxInLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9SZXF1ZXN0GigudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVQaG90b1Jlc3BvbnNlEmMKDERlbGV0ZVBob3RvcxIoLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9zUmVxdWVzdBopLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlUGhvdG9zUmVzcG9uc2USbAoPUmVzZXJ2ZU9yaWdpbmFsEisudHdpbi52ZWN0b3JzdG9yZS52MS5SZXNlcnZlT3JpZ2luYWxSZXF1ZXN0GiwudHdpbi52ZWN0b3JzdG9yZS52MS5SZXNlcnZlT3JpZ2luYWxSZXNwb25zZRJvChBMaXN0UmVzZXJ2YXRpb25zEiwudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UmVzZXJ2YXRpb25zUmVxdWVzdBotLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFJlc2VydmF0aW9uc1Jlc3BvbnNlEnUKElJlbGVhc2VSZXNlcnZhdGlvbhIuLnR3aW4udmVjdG9yc3RvcmUudjEuUmVsZWFzZVJlc2VydmF0aW9uUmVxdWVzdBovLnR3aW4udmVjdG9yc3RvcmUudjEuUmVsZWFzZVJlc2VydmF0aW9uUmVzcG9uc2USYwoMTGlzdFJlbW92YWxzEigudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UmVtb3ZhbHNSZXF1ZXN0GikudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UmVtb3ZhbHNSZXNwb25zZRJpCg5Db25maXJtUmVtb3ZhbBIqLnR3aW4udmVjdG9yc3RvcmUudjEuQ29uZmlybVJlbW92YWxSZXF1ZXN0GisudHdpbi52ZWN0b3JzdG9yZS52MS5Db25maXJtUmVtb3ZhbFJlc3BvbnNlElcKCEdldFBob3RvEiQudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRQaG90b1JlcXVlc3QaJS50d2luLnZlY3RvcnN0b3JlLnYxLkdldFBob3RvUmVzcG9uc2USYAoLRXhwb3J0UGhvdG8SJy50d2luLnZlY3RvcnN0b3JlLnYxLkV4cG9ydFBob3RvUmVxdWVzdBooLnR3aW4udmVjdG9yc3RvcmUudjEuRXhwb3J0UGhvdG9SZXNwb25zZRJdCgpMaXN0UGhvdG9zEiYudHdpbi52ZWN0b3JzdG9yZS52MS5MaXN0UGhvdG9zUmVxdWVzdBonLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdFBob3Rvc1Jlc3BvbnNlEmYKDUNyZWF0ZUdhbGxlcnkSKS50d2luLnZlY3RvcnN0b3JlLnYxLkNyZWF0ZUdhbGxlcnlSZXF1ZXN0GioudHdpbi52ZWN0b3JzdG9yZS52MS5DcmVhdGVHYWxsZXJ5UmVzcG9uc2USZgoNTGlzdEdhbGxlcmllcxIpLnR3aW4udmVjdG9yc3RvcmUudjEuTGlzdEdhbGxlcmllc1JlcXVlc3QaKi50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RHYWxsZXJpZXNSZXNwb25zZRJmCg1EZWxldGVHYWxsZXJ5EikudHdpbi52ZWN0b3JzdG9yZS52MS5EZWxldGVHYWxsZXJ5UmVxdWVzdBoqLnR3aW4udmVjdG9yc3RvcmUudjEuRGVsZXRlR2FsbGVyeVJlc3BvbnNlElcKCEdldFN0YXRzEiQudHdpbi52ZWN0b3JzdG9yZS52MS5HZXRTdGF0c1JlcXVlc3QaJS50d2luLnZlY3RvcnN0b3JlLnYxLkdldFN0YXRzUmVzcG9uc2USaQoOQ3JlYXRlU25hcHNob3QSKi50d2luLnZlY3RvcnN0b3JlLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBorLnR3aW4udmVjdG9yc3RvcmUudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJaCglMaXN0QXVkaXQSJS50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RBdWRpdFJlcXVlc3QaJi50d2luLnZlY3RvcnN0b3JlLnYxLkxpc3RBdWRpdFJlc3BvbnNlEmIKC1ZlcmlmeUF1ZGl0EicudHdpbi52ZWN0b3JzdG9yZS52MS5WZXJpZnlBdWRpdFJlcXVlc3QaKC50d2luLnZlY3RvcnN0b3JlLnYxLlZlcmlmeUF1ZGl0UmVzcG9uc2UwARJgCgtSZWNvcmRBdWRpdBInLnR3aW4udmVjdG9yc3RvcmUudjEuUmVjb3JkQXVkaXRSZXF1ZXN0GigudHdpbi52ZWN0b3JzdG9yZS52MS5SZWNvcmRBdWRpdFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_twin_face_v1_face]);
 
 /**
  * PhotoSource names where a photo's original is kept.
@@ -898,6 +898,172 @@ export const ConfirmRemovalResponseSchema: GenMessage<ConfirmRemovalResponse> = 
   messageDesc(file_twin_vectorstore_v1_vectorstore, 23);
 
 /**
+ * ReserveOriginalRequest names the original and the photo that it is to be of.
+ *
+ * @generated from message twin.vectorstore.v1.ReserveOriginalRequest
+ */
+export type ReserveOriginalRequest = Message<"twin.vectorstore.v1.ReserveOriginalRequest"> & {
+  /**
+   * @generated from field: string photo_id = 1;
+   */
+  photoId: string;
+
+  /**
+   * @generated from field: twin.vectorstore.v1.PhotoSource source = 2;
+   */
+  source?: PhotoSource | undefined;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ReserveOriginalRequest.
+ * Use `create(ReserveOriginalRequestSchema)` to create a new message.
+ */
+export const ReserveOriginalRequestSchema: GenMessage<ReserveOriginalRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 24);
+
+/**
+ * ReserveOriginalResponse is empty.
+ *
+ * @generated from message twin.vectorstore.v1.ReserveOriginalResponse
+ */
+export type ReserveOriginalResponse = Message<"twin.vectorstore.v1.ReserveOriginalResponse"> & {
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ReserveOriginalResponse.
+ * Use `create(ReserveOriginalResponseSchema)` to create a new message.
+ */
+export const ReserveOriginalResponseSchema: GenMessage<ReserveOriginalResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 25);
+
+/**
+ * Reservation is an original that may have been stored, and that no photo names.
+ *
+ * @generated from message twin.vectorstore.v1.Reservation
+ */
+export type Reservation = Message<"twin.vectorstore.v1.Reservation"> & {
+  /**
+   * @generated from field: int64 reservation_id = 1;
+   */
+  reservationId: bigint;
+
+  /**
+   * @generated from field: string photo_id = 2;
+   */
+  photoId: string;
+
+  /**
+   * @generated from field: twin.vectorstore.v1.PhotoSource source = 3;
+   */
+  source?: PhotoSource | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp reserve_time = 4;
+   */
+  reserveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.Reservation.
+ * Use `create(ReservationSchema)` to create a new message.
+ */
+export const ReservationSchema: GenMessage<Reservation> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 26);
+
+/**
+ * ListReservationsRequest pages through the reservations.
+ *
+ * @generated from message twin.vectorstore.v1.ListReservationsRequest
+ */
+export type ListReservationsRequest = Message<"twin.vectorstore.v1.ListReservationsRequest"> & {
+  /**
+   * Only those that are at least so old, since a photo may still be on its way. All of them when unset.
+   *
+   * @generated from field: google.protobuf.Duration min_age = 1;
+   */
+  minAge?: Duration | undefined;
+
+  /**
+   * At most 1,000; 100 when 0.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ListReservationsRequest.
+ * Use `create(ListReservationsRequestSchema)` to create a new message.
+ */
+export const ListReservationsRequestSchema: GenMessage<ListReservationsRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 27);
+
+/**
+ * ListReservationsResponse is one page.
+ *
+ * @generated from message twin.vectorstore.v1.ListReservationsResponse
+ */
+export type ListReservationsResponse = Message<"twin.vectorstore.v1.ListReservationsResponse"> & {
+  /**
+   * @generated from field: repeated twin.vectorstore.v1.Reservation reservations = 1;
+   */
+  reservations: Reservation[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ListReservationsResponse.
+ * Use `create(ListReservationsResponseSchema)` to create a new message.
+ */
+export const ListReservationsResponseSchema: GenMessage<ListReservationsResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 28);
+
+/**
+ * ReleaseReservationRequest names a reservation.
+ *
+ * @generated from message twin.vectorstore.v1.ReleaseReservationRequest
+ */
+export type ReleaseReservationRequest = Message<"twin.vectorstore.v1.ReleaseReservationRequest"> & {
+  /**
+   * @generated from field: int64 reservation_id = 1;
+   */
+  reservationId: bigint;
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ReleaseReservationRequest.
+ * Use `create(ReleaseReservationRequestSchema)` to create a new message.
+ */
+export const ReleaseReservationRequestSchema: GenMessage<ReleaseReservationRequest> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 29);
+
+/**
+ * ReleaseReservationResponse is empty.
+ *
+ * @generated from message twin.vectorstore.v1.ReleaseReservationResponse
+ */
+export type ReleaseReservationResponse = Message<"twin.vectorstore.v1.ReleaseReservationResponse"> & {
+};
+
+/**
+ * Describes the message twin.vectorstore.v1.ReleaseReservationResponse.
+ * Use `create(ReleaseReservationResponseSchema)` to create a new message.
+ */
+export const ReleaseReservationResponseSchema: GenMessage<ReleaseReservationResponse> = /*@__PURE__*/
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 30);
+
+/**
  * GetPhotoRequest names a photo.
  *
  * @generated from message twin.vectorstore.v1.GetPhotoRequest
@@ -914,7 +1080,7 @@ export type GetPhotoRequest = Message<"twin.vectorstore.v1.GetPhotoRequest"> & {
  * Use `create(GetPhotoRequestSchema)` to create a new message.
  */
 export const GetPhotoRequestSchema: GenMessage<GetPhotoRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 24);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 31);
 
 /**
  * GetPhotoResponse holds the photo.
@@ -933,7 +1099,7 @@ export type GetPhotoResponse = Message<"twin.vectorstore.v1.GetPhotoResponse"> &
  * Use `create(GetPhotoResponseSchema)` to create a new message.
  */
 export const GetPhotoResponseSchema: GenMessage<GetPhotoResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 25);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 32);
 
 /**
  * ExportPhotoRequest names a photo; the token is checked when given, and required of callers who are not admin.
@@ -957,7 +1123,7 @@ export type ExportPhotoRequest = Message<"twin.vectorstore.v1.ExportPhotoRequest
  * Use `create(ExportPhotoRequestSchema)` to create a new message.
  */
 export const ExportPhotoRequestSchema: GenMessage<ExportPhotoRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 26);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 33);
 
 /**
  * ExportPhotoResponse is all that is held about a photo, but for the original's own bytes.
@@ -990,7 +1156,7 @@ export type ExportPhotoResponse = Message<"twin.vectorstore.v1.ExportPhotoRespon
  * Use `create(ExportPhotoResponseSchema)` to create a new message.
  */
 export const ExportPhotoResponseSchema: GenMessage<ExportPhotoResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 27);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 34);
 
 /**
  * ListPhotosRequest pages through a gallery.
@@ -1021,7 +1187,7 @@ export type ListPhotosRequest = Message<"twin.vectorstore.v1.ListPhotosRequest">
  * Use `create(ListPhotosRequestSchema)` to create a new message.
  */
 export const ListPhotosRequestSchema: GenMessage<ListPhotosRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 28);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 35);
 
 /**
  * ListPhotosResponse is one page.
@@ -1047,7 +1213,7 @@ export type ListPhotosResponse = Message<"twin.vectorstore.v1.ListPhotosResponse
  * Use `create(ListPhotosResponseSchema)` to create a new message.
  */
 export const ListPhotosResponseSchema: GenMessage<ListPhotosResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 29);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 36);
 
 /**
  * Gallery is a set of photos searched together, all of one model.
@@ -1091,7 +1257,7 @@ export type Gallery = Message<"twin.vectorstore.v1.Gallery"> & {
  * Use `create(GallerySchema)` to create a new message.
  */
 export const GallerySchema: GenMessage<Gallery> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 30);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 37);
 
 /**
  * CreateGalleryRequest names a new gallery: 1 to 63 of a-z, 0-9 and '-'.
@@ -1127,7 +1293,7 @@ export type CreateGalleryRequest = Message<"twin.vectorstore.v1.CreateGalleryReq
  * Use `create(CreateGalleryRequestSchema)` to create a new message.
  */
 export const CreateGalleryRequestSchema: GenMessage<CreateGalleryRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 31);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 38);
 
 /**
  * CreateGalleryResponse holds the new gallery.
@@ -1146,7 +1312,7 @@ export type CreateGalleryResponse = Message<"twin.vectorstore.v1.CreateGalleryRe
  * Use `create(CreateGalleryResponseSchema)` to create a new message.
  */
 export const CreateGalleryResponseSchema: GenMessage<CreateGalleryResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 32);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 39);
 
 /**
  * ListGalleriesRequest pages through the galleries.
@@ -1170,7 +1336,7 @@ export type ListGalleriesRequest = Message<"twin.vectorstore.v1.ListGalleriesReq
  * Use `create(ListGalleriesRequestSchema)` to create a new message.
  */
 export const ListGalleriesRequestSchema: GenMessage<ListGalleriesRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 33);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 40);
 
 /**
  * ListGalleriesResponse is one page.
@@ -1194,7 +1360,7 @@ export type ListGalleriesResponse = Message<"twin.vectorstore.v1.ListGalleriesRe
  * Use `create(ListGalleriesResponseSchema)` to create a new message.
  */
 export const ListGalleriesResponseSchema: GenMessage<ListGalleriesResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 34);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 41);
 
 /**
  * DeleteGalleryRequest names a gallery.
@@ -1213,7 +1379,7 @@ export type DeleteGalleryRequest = Message<"twin.vectorstore.v1.DeleteGalleryReq
  * Use `create(DeleteGalleryRequestSchema)` to create a new message.
  */
 export const DeleteGalleryRequestSchema: GenMessage<DeleteGalleryRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 35);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 42);
 
 /**
  * DeleteGalleryResponse says what was removed.
@@ -1232,7 +1398,7 @@ export type DeleteGalleryResponse = Message<"twin.vectorstore.v1.DeleteGalleryRe
  * Use `create(DeleteGalleryResponseSchema)` to create a new message.
  */
 export const DeleteGalleryResponseSchema: GenMessage<DeleteGalleryResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 36);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 43);
 
 /**
  * GetStatsRequest asks about this replica.
@@ -1247,7 +1413,7 @@ export type GetStatsRequest = Message<"twin.vectorstore.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 37);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 44);
 
 /**
  * IndexStats describes one gallery's index.
@@ -1325,7 +1491,7 @@ export type IndexStats = Message<"twin.vectorstore.v1.IndexStats"> & {
  * Use `create(IndexStatsSchema)` to create a new message.
  */
 export const IndexStatsSchema: GenMessage<IndexStats> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 38);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 45);
 
 /**
  * GetStatsResponse describes this replica.
@@ -1361,7 +1527,7 @@ export type GetStatsResponse = Message<"twin.vectorstore.v1.GetStatsResponse"> &
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 39);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 46);
 
 /**
  * CreateSnapshotRequest asks for a snapshot now.
@@ -1376,7 +1542,7 @@ export type CreateSnapshotRequest = Message<"twin.vectorstore.v1.CreateSnapshotR
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 40);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 47);
 
 /**
  * CreateSnapshotResponse says what was written.
@@ -1400,7 +1566,7 @@ export type CreateSnapshotResponse = Message<"twin.vectorstore.v1.CreateSnapshot
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 41);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 48);
 
 /**
  * AuditEntry says who did what. Nothing in it is of a face.
@@ -1467,7 +1633,7 @@ export type AuditEntry = Message<"twin.vectorstore.v1.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 42);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 49);
 
 /**
  * ListAuditRequest pages through the audit log.
@@ -1493,7 +1659,7 @@ export type ListAuditRequest = Message<"twin.vectorstore.v1.ListAuditRequest"> &
  * Use `create(ListAuditRequestSchema)` to create a new message.
  */
 export const ListAuditRequestSchema: GenMessage<ListAuditRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 43);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 50);
 
 /**
  * ListAuditResponse is one page.
@@ -1519,7 +1685,7 @@ export type ListAuditResponse = Message<"twin.vectorstore.v1.ListAuditResponse">
  * Use `create(ListAuditResponseSchema)` to create a new message.
  */
 export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 44);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 51);
 
 /**
  * AuditHead is a link of the chain that the audit log is: what all entries up to it come down to. Kept somewhere else than
@@ -1548,7 +1714,7 @@ export type AuditHead = Message<"twin.vectorstore.v1.AuditHead"> & {
  * Use `create(AuditHeadSchema)` to create a new message.
  */
 export const AuditHeadSchema: GenMessage<AuditHead> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 45);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 52);
 
 /**
  * VerifyAuditRequest asks whether the audit log is as it was written.
@@ -1569,7 +1735,7 @@ export type VerifyAuditRequest = Message<"twin.vectorstore.v1.VerifyAuditRequest
  * Use `create(VerifyAuditRequestSchema)` to create a new message.
  */
 export const VerifyAuditRequestSchema: GenMessage<VerifyAuditRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 46);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 53);
 
 /**
  * VerifyAuditResponse says how far the check is, or how it ended.
@@ -1611,7 +1777,7 @@ export type VerifyAuditResponse = Message<"twin.vectorstore.v1.VerifyAuditRespon
  * Use `create(VerifyAuditResponseSchema)` to create a new message.
  */
 export const VerifyAuditResponseSchema: GenMessage<VerifyAuditResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 47);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 54);
 
 /**
  * AuditFault is the first place where the audit log is not what was written.
@@ -1649,7 +1815,7 @@ export type AuditFault = Message<"twin.vectorstore.v1.AuditFault"> & {
  * Use `create(AuditFaultSchema)` to create a new message.
  */
 export const AuditFaultSchema: GenMessage<AuditFault> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 48);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 55);
 
 /**
  * RecordAuditRequest is an entry for the audit log.
@@ -1682,7 +1848,7 @@ export type RecordAuditRequest = Message<"twin.vectorstore.v1.RecordAuditRequest
  * Use `create(RecordAuditRequestSchema)` to create a new message.
  */
 export const RecordAuditRequestSchema: GenMessage<RecordAuditRequest> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 49);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 56);
 
 /**
  * RecordAuditResponse is empty.
@@ -1697,7 +1863,7 @@ export type RecordAuditResponse = Message<"twin.vectorstore.v1.RecordAuditRespon
  * Use `create(RecordAuditResponseSchema)` to create a new message.
  */
 export const RecordAuditResponseSchema: GenMessage<RecordAuditResponse> = /*@__PURE__*/
-  messageDesc(file_twin_vectorstore_v1_vectorstore, 50);
+  messageDesc(file_twin_vectorstore_v1_vectorstore, 57);
 
 /**
  * MatchMode says what kind of neighbour is wanted.
@@ -1855,6 +2021,38 @@ export const VectorStoreService: GenService<{
     methodKind: "unary";
     input: typeof DeletePhotosRequestSchema;
     output: typeof DeletePhotosResponseSchema;
+  },
+  /**
+   * ReserveOriginal records that an original is about to be stored under a key, so that it is found should its photo never
+   * be added. Answered once that is durable; reserving again changes nothing.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.ReserveOriginal
+   */
+  reserveOriginal: {
+    methodKind: "unary";
+    input: typeof ReserveOriginalRequestSchema;
+    output: typeof ReserveOriginalResponseSchema;
+  },
+  /**
+   * ListReservations pages through the reserved originals that no photo names, oldest first. Reservations of that age whose
+   * photo was added are forgotten by it.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.ListReservations
+   */
+  listReservations: {
+    methodKind: "unary";
+    input: typeof ListReservationsRequestSchema;
+    output: typeof ListReservationsResponseSchema;
+  },
+  /**
+   * ReleaseReservation forgets a reservation whose original is gone from its store. Releasing again changes nothing.
+   *
+   * @generated from rpc twin.vectorstore.v1.VectorStoreService.ReleaseReservation
+   */
+  releaseReservation: {
+    methodKind: "unary";
+    input: typeof ReleaseReservationRequestSchema;
+    output: typeof ReleaseReservationResponseSchema;
   },
   /**
    * ListRemovals pages through the deleted photos whose originals are not yet confirmed as removed from their store, oldest

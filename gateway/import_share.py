@@ -10,12 +10,11 @@ from gateway.import_line import EnrolLine, ImportStopped
 from gateway.import_queue import JobPutBack
 from gateway.import_records import ImportRun, OpenFile, Settled
 from gateway.import_walk import ImportWalk
+from gateway.metrics import IMPORTED
 from runtime.errors import TwinError
-from runtime.logs import get_logger
 
 # Before what passes by itself is tried again, at first; each time it is twice as long.
 FIRST_DELAY_S: Final = 0.5
-_log = get_logger(__name__)
 
 
 class ImportShare:
@@ -52,10 +51,8 @@ class ImportShare:
             raise
         except ImportStopped as stopped:
             self._fail(stopped.error)
-        except TwinError as error:
-            self._fail(error)
         except Exception as error:
-            _log.error("a job of an import failed", error=type(error).__name__, exc_info=True)
+            # Whoever called for the import is told, and a bug is logged on the way.
             self._fail(error)
 
     async def _do_page(self, page: str) -> None:
@@ -68,6 +65,7 @@ class ImportShare:
             outcome = await self._files.settle(file, self.run, self.ledger, self._line, self._time_left)
             if isinstance(outcome, Settled):
                 settled.append(outcome)
+                IMPORTED.labels(outcome.outcome).inc()
             else:
                 to_try_again.append(file)
                 reasons.append(outcome)

@@ -31,7 +31,7 @@ from gateway.vectorstore_client import VectorStore
 from runtime.errors import DependencyUnavailable, InvalidField
 from runtime.logs import get_logger
 
-PROGRESS_INTERVAL_S: Final = 0.5
+PROGRESS_INTERVAL_S: Final = 0.2
 MAX_IMPORTS: Final = 2
 # An import in which nothing happens for this long has its jobs looked after.
 _STALLED_S: Final = 30.0

@@ -17,6 +17,9 @@ CACHE_BYTES: Final = Gauge("twin_gateway_photo_cache_bytes", "Size of the pictur
 GRPC_WEB_CALLS: Final = Counter(
     "twin_gateway_grpc_web_calls_total", "Calls that came over grpc-web, by status.", ("code",)
 )
+IMPORTED: Final = Counter(
+    "twin_gateway_imported_photos_total", "Photos that this gateway looked at for imports, by outcome.", ("outcome",)
+)
 STORE_UP: Final = Gauge("twin_gateway_photo_store_up", "1 while the photo store can be used.")
 DRIVE_ATTEMPTS: Final = Counter(
     "twin_gateway_drive_attempts_total", "Attempts of calls to Google Drive, by outcome.", ("outcome",)

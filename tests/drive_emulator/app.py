@@ -224,7 +224,7 @@ async def _fail(fault: Fault, request: web.Request, handler: Handler) -> web.Str
     if fault.kind in _REFUSALS:
         status, reason = _REFUSALS[fault.kind]
         headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
-        raise Refused(status, reason, headers=headers)
+        raise Refused(status, reason, fault.message, headers)
     if fault.kind == "invalid_grant":
         return token_error("invalid_grant")
     if fault.kind == "timeout":

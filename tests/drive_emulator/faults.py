@@ -51,7 +51,7 @@ class Fault:
     """One thing that goes wrong.
 
     kind: of KINDS; on: of OPERATIONS, or "*"; times: at so many requests, None for all; after: so many first go well;
-    percent: of the requests, by chance; retry_after_s: what a refusal says.
+    percent: of the requests, by chance; retry_after_s and message: what a refusal says.
     """
 
     kind: str
@@ -60,6 +60,7 @@ class Fault:
     after: int = 0
     percent: float = 100.0
     retry_after_s: int | None = None
+    message: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.on not in OPERATIONS | {"*"}:

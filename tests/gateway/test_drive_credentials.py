@@ -107,7 +107,7 @@ async def test_neither_logs_nor_errors_tell_tokens_or_names(
     told: list[str] = []
     async with drive_store(emulator, tmp_path, FILE_SCOPE, READ_SCOPE, drive_folder="a-planted-folder") as store:
         for kind in ("error_503", "unauthorized_401", "conflict_409", "quota_full", "invalid_grant", "short_body"):
-            emulator.faults.add(kind, times=2)
+            emulator.faults.add(kind, times=2, message="a-planted-name in Google's words")
             try:
                 await put(store)
                 assert [found async for found in store.list(album)]

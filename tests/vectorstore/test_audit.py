@@ -189,6 +189,20 @@ async def test_an_entry_is_sealed_whoever_writes_it(stub: Any, database: Any) ->
     assert (outcome.entry_count, outcome.HasField("fault")) == (4, False)
 
 
+async def test_writers_without_a_turn_wait_for_one_another(stub: Any, database: Any, database_url: str) -> None:
+    other: Any = await asyncpg.connect(database_url)
+    try:
+        async with database.transaction():
+            await database.execute("INSERT INTO audit_log (action) VALUES ('one')")
+            waiting = asyncio.ensure_future(other.execute("INSERT INTO audit_log (action) VALUES ('two')"))
+            await asyncio.sleep(0.1)
+        await waiting
+    finally:
+        await other.close()
+    outcome = await _verify(stub)
+    assert (outcome.entry_count, outcome.head.link_id, outcome.HasField("fault")) == (3, 3, False)
+
+
 async def test_entries_of_before_the_chain_are_sealed_by_its_first_links(
     empty_database_url: str, tmp_path: Path
 ) -> None:

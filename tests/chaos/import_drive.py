@@ -107,6 +107,7 @@ def _run(
         "distinct_originals": len(set(keys)),
         "uploaded_files": files,
         "said": said,
+        "skipped": _skipped(stack),
         "reconciled": left_over,
         "again": again,
         "seconds": round(seconds, 1),
@@ -128,7 +129,13 @@ def _upload(stack: Stack, gateway: GatewayProcess, album: Path, draws: random.Ra
             gateway.kill()
             gateway.start()
         told, _ = command.communicate()
-    return told.splitlines()[-1]
+    return next((line for line in told.splitlines() if "added" in line), told[-500:])
+
+
+def _skipped(stack: Stack) -> list[str]:
+    """Returns what the reports of imports say, of all that were skipped for a while."""
+    reports = sorted((stack.data_dir / "imports").glob("*.csv"))
+    return [line for report in reports for line in report.read_text().splitlines()[1:]][:20]
 
 
 def _reconciled(stack: Stack, gateway: GatewayProcess, emulator: DriveEmulator) -> list[str]:

@@ -48,6 +48,7 @@ async def visit(
     viewport: ViewportSize,
     expected_errors: re.Pattern[str] | None = None,
     arguments: Sequence[str] = (),
+    shown: str = "faces in the gallery",
     **context: Any,
 ) -> AsyncIterator[Page]:
     """Opens the page, waits until it shows the gallery's size, and checks at the end that nothing went wrong unseen."""
@@ -59,7 +60,7 @@ async def visit(
             watch = Watch(url)
             watch.follow(page)
             await page.goto(url)
-            await page.get_by_text("faces in the gallery").wait_for()
+            await page.get_by_text(shown).wait_for()
             yield page
             assert [error for error in watch.errors if not (expected_errors and expected_errors.search(error))] == []
             assert watch.foreign_requests == []

@@ -68,6 +68,24 @@ async def test_a_crowd_is_outlined_and_each_finds_themselves_apart(page: Page, s
     assert await page.locator(".yourself .card").count() >= 1
 
 
+async def test_all_faces_are_searched_at_once_and_each_is_a_choice(page: Page, six_faces_photo: Path) -> None:
+    searches: list[str] = []
+    page.on("request", lambda request: searches.append(request.url) if request.url.endswith("/Search") else None)
+    await choose(page, six_faces_photo)
+    await see_twin(page)
+    await page.get_by_role("button", name="Find everyone's twin").click()
+    everyone = page.get_by_role("region", name="Everyone and their twin").get_by_role("button")
+    await expect(everyone).to_have_count(6)
+    await expect(page.get_by_role("heading", name="Everyone and their twin")).to_be_focused()
+    other = page.locator(".everyone .card[aria-pressed=false]").first
+    twin = await other.locator(".card-name").inner_text()
+    await other.click()
+    await expect(page.locator(".words h1")).to_have_text(twin)
+    await expect(page.locator(".pair")).to_be_in_viewport(ratio=0.9)
+    await expect(page.get_by_role("button", name="Find everyone's twin")).to_have_count(0)
+    assert len(searches) == 2
+
+
 async def test_a_large_phone_photo_is_turned_upright_and_sent_small(page: Page, newton_photo: Path) -> None:
     photo = phone_jpeg(newton_photo, orientation=6)
     async with page.expect_request(re.compile("TwinService/Search$")) as search:

@@ -111,8 +111,43 @@ async def test_a_starting_service_is_waited_for(page: Page, newton_photo: Path) 
     await page.route(re.compile("TwinService/Search$"), refuse_twice)
     await choose(page, newton_photo)
     await expect(page.get_by_role("heading", name="The service is starting")).to_be_visible()
+    await expect(page.locator(".next-try")).to_be_visible()
     await see_twin(page)
     assert refusals == 2
+
+
+async def test_a_page_that_opens_too_early_says_so_and_goes_on_by_itself(page: Page, newton_photo: Path) -> None:
+    is_up = False
+
+    async def refuse_at_first(route: Route) -> None:
+        if is_up:
+            await route.continue_()
+            return
+        await route.fulfill(status=200, content_type="application/grpc-web+proto", body=_not_ready())
+
+    await page.route(re.compile("TwinService/GetStats$"), refuse_at_first)
+    await page.reload()
+    await expect(page.locator(".problem")).to_contain_text("The service is starting")
+    await expect(page.locator(".next-try")).to_have_text(re.compile(r"^(Next try in \d+ s|Trying now)$"))
+    await expect(page.locator(".gallery-count")).to_have_count(0)
+    is_up = True
+    await expect(page.get_by_text("faces in the gallery")).to_be_visible()
+    await expect(page.locator(".problem")).to_have_count(0)
+    await choose(page, newton_photo)
+    await see_twin(page)
+
+
+async def test_a_service_that_lacks_another_is_not_said_to_start(page: Page, newton_photo: Path) -> None:
+    async def refuse(route: Route) -> None:
+        body = _refusal(14, "DEPENDENCY_UNAVAILABLE")
+        await route.fulfill(status=200, content_type="application/grpc-web+proto", body=body)
+
+    await page.route(re.compile("TwinService/Search$"), refuse)
+    await choose(page, newton_photo)
+    await expect(page.get_by_role("heading", name="Part of the service is away")).to_be_visible()
+    await page.unroute(re.compile("TwinService/Search$"))
+    await page.get_by_role("button", name="Try now").click()
+    await see_twin(page)
 
 
 async def test_a_search_can_be_cancelled_while_it_waits(page: Page, newton_photo: Path) -> None:

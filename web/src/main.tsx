@@ -9,11 +9,13 @@ import "./styles/camera.css";
 import "./styles/forms.css";
 import { render } from "preact";
 import { App } from "./components/App";
-import { countGallery } from "./state/gallery";
+import { awaitService } from "./state/gallery";
+import { speakAsWanted } from "./strings";
 import { letGoOfPhotos } from "./state/photos";
 
 const root = document.getElementById("page");
 if (!root) throw new Error("the page has no element to be shown in");
 letGoOfPhotos();
+await speakAsWanted();
 render(<App />, root);
-void countGallery();
+void awaitService();

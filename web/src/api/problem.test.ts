@@ -15,6 +15,7 @@ describe("toProblem", () => {
     [Code.InvalidArgument, "UNREADABLE_IMAGE", "unreadable"],
     [Code.InvalidArgument, "IMAGE_TOO_LARGE", "too-large"],
     [Code.Unavailable, "NOT_READY", "starting"],
+    [Code.Unavailable, "DEPENDENCY_UNAVAILABLE", "degraded"],
     [Code.ResourceExhausted, "RATE_LIMITED", "overloaded"],
     [Code.AlreadyExists, "DUPLICATE_PHOTO", "duplicate"],
     [Code.NotFound, "NOT_FOUND", "not-found"],
@@ -96,9 +97,19 @@ test("only a removal blames what was copied from the receipt", () => {
 });
 
 test("only what passes by itself is waited out", () => {
-  const kinds = ["starting", "overloaded", "unreachable", "offline", "no-face", "too-large", "unexpected"] as const;
+  const kinds = [
+    "starting",
+    "degraded",
+    "overloaded",
+    "unreachable",
+    "offline",
+    "no-face",
+    "too-large",
+    "unexpected",
+  ] as const;
   expect(kinds.filter((kind) => passesByItself({ kind }))).toEqual([
     "starting",
+    "degraded",
     "overloaded",
     "unreachable",
     "offline",

@@ -18,6 +18,7 @@ export type ProblemKind =
   | "face-gone"
   | "picture-gone"
   | "starting"
+  | "degraded"
   | "overloaded"
   | "unreachable"
   | "offline"
@@ -60,7 +61,7 @@ const KIND_BY_REASON: Readonly<Record<string, ProblemKind>> = {
   DUPLICATE_PHOTO: "duplicate",
   OVERLOADED: "overloaded",
   RATE_LIMITED: "overloaded",
-  DEPENDENCY_UNAVAILABLE: "starting",
+  DEPENDENCY_UNAVAILABLE: "degraded",
   NOT_READY: "starting",
   CONSENT_MISSING: "consent",
 };
@@ -124,7 +125,7 @@ function issuesIn(metadata: Readonly<Record<string, string>> = {}): QualityIssue
 
 /** True for problems that pass by themselves, so that waiting and asking again helps. */
 export function passesByItself(problem: Problem): boolean {
-  return ["starting", "overloaded", "unreachable", "offline"].includes(problem.kind);
+  return ["starting", "degraded", "overloaded", "unreachable", "offline"].includes(problem.kind);
 }
 
 export function isCancelled(thrown: unknown): boolean {

@@ -30,6 +30,7 @@ describe("untilReady", () => {
     const onWait = vi.fn();
     expect(await untilReady(call, onWait, new AbortController().signal, noWait)).toBe("found");
     expect(onWait.mock.calls.map(([problem]) => problem.kind)).toEqual(["starting", "starting"]);
+    expect(onWait.mock.calls.every(([, retryAt]) => retryAt > Date.now())).toBe(true);
   });
 
   test("gives up at once on a problem that waiting does not mend", async () => {

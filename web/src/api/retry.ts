@@ -30,13 +30,14 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Calls until it works, waiting out problems that pass by themselves; `onWait` hears of each. Only for calls that change
+ * Calls until it works, waiting out problems that pass by themselves; `onWait` hears of each, and when the next attempt is, on the
+ * clock of Date.now(). Only for calls that change
  * nothing: an answer that was lost cannot be told from a call that never arrived. Gives up after MAX_ATTEMPTS, and throws
  * what the last attempt threw.
  */
 export async function untilReady<T>(
   call: () => Promise<T>,
-  onWait: (problem: Problem) => void,
+  onWait: (problem: Problem, retryAt: number) => void,
   signal: AbortSignal,
   wait: typeof pause = pause,
 ): Promise<T> {
@@ -47,8 +48,9 @@ export async function untilReady<T>(
       if (signal.aborted || isCancelled(thrown)) throw thrown;
       const problem = toProblem(thrown);
       if (!passesByItself(problem) || attempt + 1 >= MAX_ATTEMPTS) throw thrown;
-      onWait(problem);
-      await wait(waitBeforeRetryMs(attempt, problem.retryAfterMs), signal);
+      const waitMs = waitBeforeRetryMs(attempt, problem.retryAfterMs);
+      onWait(problem, Date.now() + waitMs);
+      await wait(waitMs, signal);
     }
   }
 }

@@ -19,7 +19,7 @@ function ofComparison({ photos, outcome }: Comparison): string {
     case "idle":
       return "";
     case "comparing":
-      return outcome.waiting ? strings.waiting(outcome.waiting).title : strings.compare.comparing;
+      return outcome.waiting ? strings.waiting(outcome.waiting.problem).title : strings.compare.comparing;
     case "failed":
       return inOneLine(strings.problem(outcome.problem));
     case "done":
@@ -29,14 +29,16 @@ function ofComparison({ photos, outcome }: Comparison): string {
 
 const inOneLine = ({ title, advice }: { title: string; advice: string }) => `${title}. ${advice}`;
 
-function message({ search, gallery, picturesMissing }: State): string {
+function message({ search, gallery, picturesMissing, trouble }: State): string {
   switch (search.phase) {
     case "idle":
-      return "";
+      return trouble ? strings.problem(trouble.problem).title : "";
     case "reading":
       return strings.search.reading;
     case "searching":
-      return search.waiting ? strings.waiting(search.waiting).title : strings.search.searching(gallery?.faceCount);
+      return search.waiting
+        ? strings.waiting(search.waiting.problem).title
+        : strings.search.searching(gallery?.faceCount);
     case "failed":
       return inOneLine(strings.problem(search.problem));
     case "done": {

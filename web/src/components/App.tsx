@@ -6,6 +6,7 @@ import { strings } from "../strings";
 import { Announcer } from "./Announcer";
 import { ComparePlace } from "./ComparePlace";
 import { Header } from "./Header";
+import { LanguageChoice } from "./LanguageChoice";
 import { ManagePanel } from "./ManagePanel";
 import { PhotoViewer } from "./PhotoViewer";
 import { SearchPlace } from "./SearchPlace";
@@ -23,7 +24,7 @@ const INCOMING: Readonly<Record<Place, Incoming | undefined>> = {
 /** The whole page: the search, the comparison, or the place to remove a photo. */
 export function App() {
   const state = useStore(page);
-  const place = usePlace();
+  const place = usePlace(state.language);
   const dragging = useIncomingPhotos(INCOMING[place]);
   useKeepFocus(state.keep);
   // The token is shown once; until its owner says that it is saved, it is nowhere else.
@@ -39,7 +40,10 @@ export function App() {
         {place === "compare" && <ComparePlace comparison={state.comparison} />}
         {place === "manage" && <ManagePanel removal={state.removal} />}
       </main>
-      <footer class="footer">{strings.footer}</footer>
+      <footer class="footer">
+        <p>{strings.footer}</p>
+        <LanguageChoice />
+      </footer>
       <PhotoViewer twin={state.viewing} />
       <Announcer state={state} place={place} />
       {dragging && (

@@ -1,6 +1,7 @@
 import type { Comparison } from "../state/compare";
 import { compare, compareAfresh } from "../state/comparing";
 import { strings } from "../strings";
+import { NextTry } from "./NextTry";
 import { Percent } from "./Percent";
 
 /** What comes of the comparison, or what is still missing for it. */
@@ -23,7 +24,11 @@ export function CompareWords({ comparison }: { comparison: Comparison }) {
       );
     }
     case "comparing":
-      return outcome.waiting ? <Said {...strings.waiting(outcome.waiting)} /> : <Said title={words.comparing} />;
+      return outcome.waiting ? (
+        <Said {...strings.waiting(outcome.waiting.problem)} retryAt={outcome.waiting.retryAt} />
+      ) : (
+        <Said title={words.comparing} />
+      );
     case "failed":
       return <Said {...strings.problem(outcome.problem)} retry />;
     case "done":
@@ -39,11 +44,19 @@ export function CompareWords({ comparison }: { comparison: Comparison }) {
   }
 }
 
-function Said({ title, advice, retry = false }: { title: string; advice?: string; retry?: boolean }) {
+interface SaidProps {
+  title: string;
+  advice?: string;
+  retry?: boolean;
+  retryAt?: number | undefined;
+}
+
+function Said({ title, advice, retry = false, retryAt }: SaidProps) {
   return (
     <>
       <h1 class="heading">{title}</h1>
       {advice && <p class="lead">{advice}</p>}
+      {retryAt && <NextTry at={retryAt} />}
       <div class="actions">
         {retry && (
           <button type="button" class="button" onClick={() => void compare()}>

@@ -1,4 +1,5 @@
 import type { Gallery } from "../state/state";
+import { galleryName } from "../state/galleryName";
 import { strings } from "../strings";
 import { FaceGlyph } from "./FaceGlyph";
 import type { Place } from "./usePlace";
@@ -14,7 +15,7 @@ export function Header({ gallery, place }: { gallery: Gallery | undefined; place
         </span>
         {strings.name}
       </a>
-      {gallery && <p class="gallery-count">{strings.galleryCount(gallery.faceCount)}</p>}
+      {gallery && <p class="gallery-count">{strings.galleryCount(gallery.faceCount, galleryName)}</p>}
       <nav class="header-links" aria-label={strings.places}>
         <a class="header-link" href="#compare" aria-current={place === "compare" ? "page" : undefined}>
           {strings.compareLink}

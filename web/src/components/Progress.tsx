@@ -1,6 +1,7 @@
 import { searchAgain, startAgain } from "../state/searching";
 import type { Gallery, Search } from "../state/state";
 import { strings } from "../strings";
+import { NextTry } from "./NextTry";
 
 type Busy = Extract<Search, { phase: "reading" | "searching" }>;
 
@@ -8,11 +9,12 @@ type Busy = Extract<Search, { phase: "reading" | "searching" }>;
 export function Progress({ search, gallery }: { search: Busy; gallery: Gallery | undefined }) {
   const waiting = search.phase === "searching" ? search.waiting : undefined;
   if (waiting) {
-    const { title, advice } = strings.waiting(waiting);
+    const { title, advice } = strings.waiting(waiting.problem);
     return (
       <>
         <h1 class="heading">{title}</h1>
         <p class="lead">{advice}</p>
+        {waiting.retryAt && <NextTry at={waiting.retryAt} />}
         <div class="actions">
           <button type="button" class="button" onClick={() => void searchAgain()}>
             {strings.search.now}

@@ -4,6 +4,7 @@ import type { PreparedPhoto } from "../photo/prepare";
 import { searchWithFace } from "../state/searching";
 import type { FoundFaces } from "../state/state";
 import { strings } from "../strings";
+import { EveryoneButton } from "./EveryoneButton";
 import { FaceStrip, inReadingOrder } from "./FaceStrip";
 import { qualityAdvice } from "./qualityAdvice";
 
@@ -11,11 +12,13 @@ interface Props {
   photo: PreparedPhoto;
   found: FoundFaces;
   chosen: number | undefined;
+  /** The faces may all be searched with at once. */
+  canAskEveryone: boolean;
   children: ComponentChildren;
 }
 
 /** The whole photo with every face outlined; choosing one searches with it. */
-export function QueryPhoto({ photo, found, chosen, children }: Props) {
+export function QueryPhoto({ photo, found, chosen, canAskEveryone, children }: Props) {
   const faces = inReadingOrder(found.faces);
   const several = faces.length > 1;
   const advice = qualityAdvice(faces.find((face) => face.index === chosen)?.quality);
@@ -50,6 +53,7 @@ export function QueryPhoto({ photo, found, chosen, children }: Props) {
         {several && (
           <FaceStrip photo={photo} faces={faces} chosen={chosen} choose={(index) => void searchWithFace(index)} />
         )}
+        {several && canAskEveryone && <EveryoneButton />}
         {children}
       </div>
     </section>

@@ -1,4 +1,5 @@
 import type { Search, State } from "../state/state";
+import { EveryoneGrid } from "./EveryoneGrid";
 import { KeepSection } from "./KeepSection";
 import { QueryPhoto } from "./QueryPhoto";
 import { Stage } from "./Stage";
@@ -15,6 +16,7 @@ export function SearchPlace({ state }: { state: State }) {
       <Stage
         search={search}
         gallery={state.gallery}
+        trouble={state.trouble}
         canGoHome={state.home !== undefined}
         mode={wish.mode}
         picturesMissing={state.picturesMissing}
@@ -22,6 +24,7 @@ export function SearchPlace({ state }: { state: State }) {
       {shownPhoto && <QueryPhoto {...shownPhoto}>{keep}</QueryPhoto>}
       {search.phase === "done" && (
         <>
+          <EveryoneGrid search={search} />
           <TwinGrid search={search} wish={wish} />
           <YourselfGrid photos={search.result.yourself} borrowed={search.photo.borrowed} />
         </>
@@ -34,5 +37,6 @@ export function SearchPlace({ state }: { state: State }) {
 /** The photo and its faces, once they are known. */
 function withFaces(search: Search) {
   if (!("found" in search) || !search.found || !search.photo) return undefined;
-  return { photo: search.photo, found: search.found, chosen: search.chosen };
+  const canAskEveryone = search.phase === "done" && !search.everyone;
+  return { photo: search.photo, found: search.found, chosen: search.chosen, canAskEveryone };
 }

@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
-import type { Gallery, Search } from "../state/state";
+import type { Gallery, Search, Waiting } from "../state/state";
 import type { Mode } from "../state/wish";
 import { FacePair } from "./FacePair";
 import { QueryFrame } from "./QueryFrame";
@@ -15,6 +15,7 @@ import { Welcome } from "./Welcome";
 interface Props {
   search: Search;
   gallery: Gallery | undefined;
+  trouble: Waiting | undefined;
   mode: Mode;
   canGoHome: boolean;
   picturesMissing: boolean;
@@ -27,9 +28,13 @@ export function Stage(props: Props) {
   const words = useRef<HTMLDivElement>(null);
   useLostFocus(words, search);
   const chosen = "chosen" in search ? search.chosen : undefined;
+  const before = useRef({ phase: search.phase, chosen });
   useEffect(() => {
+    const { phase } = search;
+    const another = before.current.phase === "done" && phase === "done" && before.current.chosen !== chosen;
+    before.current = { phase, chosen };
     // A face is chosen further down, where its twin would not be seen.
-    if (search.phase === "searching" && stage.current && stage.current.getBoundingClientRect().top < 0) {
+    if ((phase === "searching" || another) && stage.current && stage.current.getBoundingClientRect().top < 0) {
       const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
       stage.current.scrollIntoView({ behavior: still ? "auto" : "smooth" });
     }
@@ -50,10 +55,10 @@ export function Stage(props: Props) {
   );
 }
 
-function Words({ search, gallery, mode, canGoHome, picturesMissing }: Props) {
+function Words({ search, gallery, trouble, mode, canGoHome, picturesMissing }: Props) {
   switch (search.phase) {
     case "idle":
-      return <Welcome />;
+      return <Welcome trouble={trouble} />;
     case "reading":
     case "searching":
       return <Progress search={search} gallery={gallery} />;

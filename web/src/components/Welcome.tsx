@@ -1,9 +1,11 @@
+import type { Waiting } from "../state/state";
 import { strings } from "../strings";
 import { ChoosePhoto } from "./ChoosePhoto";
+import { NextTry } from "./NextTry";
 import { UseCamera } from "./UseCamera";
 
 /** What the page is for, before there is a photo. */
-export function Welcome() {
+export function Welcome({ trouble }: { trouble: Waiting | undefined }) {
   const { start } = strings;
   return (
     <>
@@ -15,6 +17,13 @@ export function Welcome() {
       </div>
       <p class="aside ways">{start.ways}</p>
       <p class="aside promise">{start.promise}</p>
+      {trouble && (
+        <div class="problem">
+          <p class="problem-title">{strings.problem(trouble.problem).title}</p>
+          <p>{trouble.retryAt ? start.already : strings.problem(trouble.problem).advice}</p>
+          {trouble.retryAt && <NextTry at={trouble.retryAt} />}
+        </div>
+      )}
     </>
   );
 }

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { strings } from "../strings";
+import type { Language } from "../strings/choice";
 
 export type Place = "search" | "compare" | "manage";
 
@@ -8,7 +9,7 @@ const PLACES: readonly Place[] = ["search", "compare", "manage"];
 const placeOf = (hash: string): Place => PLACES.find((place) => hash === `#${place}`) ?? "search";
 
 /** Which of the page's two places the address names. */
-export function usePlace(): Place {
+export function usePlace(language: Language | undefined): Place {
   const [place, setPlace] = useState(placeOf(location.hash));
   useEffect(() => {
     const follow = () => {
@@ -24,6 +25,6 @@ export function usePlace(): Place {
     // The title is what a history entry and a screen reader call the place.
     const { title } = place === "search" ? { title: undefined } : strings[place];
     document.title = title ? `${title} · ${strings.name}` : strings.name;
-  }, [place]);
+  }, [place, language]);
   return place;
 }

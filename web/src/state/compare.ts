@@ -1,6 +1,6 @@
 import type { Problem } from "../api/problem";
 import type { PreparedPhoto } from "../photo/prepare";
-import type { FoundFaces } from "./state";
+import type { FoundFaces, Waiting } from "./state";
 
 /** The first photo, or the second. */
 export type Side = 0 | 1;
@@ -15,8 +15,8 @@ export type ComparedPhoto =
 /** What comes of comparing them. */
 export type Outcome =
   | { phase: "idle" }
-  /** `problem` says why it takes longer. */
-  | { phase: "comparing"; waiting?: Problem }
+  /** `waiting` says why it takes longer. */
+  | { phase: "comparing"; waiting?: Waiting }
   | { phase: "done"; percent: number; samePerson: boolean }
   | { phase: "failed"; problem: Problem };
 

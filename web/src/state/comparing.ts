@@ -30,7 +30,7 @@ export async function compareFile(file: File, side: Side = freeSide(page.get().c
     const request = { image: photo.bytes };
     const response = await untilReady(
       () => twinService.detectFaces(request, { signal, timeoutMs: TIMEOUT_MS }),
-      (waiting) => !signal.aborted && say({ phase: "comparing", waiting }),
+      (problem, retryAt) => !signal.aborted && say({ phase: "comparing", waiting: { problem, retryAt } }),
       signal,
     );
     const { faces, imageWidth: width, imageHeight: height } = response;
@@ -69,7 +69,7 @@ export async function compare(): Promise<void> {
   try {
     const { similarity, samePerson } = await untilReady(
       () => twinService.compare(request, { signal, timeoutMs: TIMEOUT_MS }),
-      (waiting) => !signal.aborted && say({ phase: "comparing", waiting }),
+      (problem, retryAt) => !signal.aborted && say({ phase: "comparing", waiting: { problem, retryAt } }),
       signal,
     );
     if (!signal.aborted) say({ phase: "done", percent: similarity?.percent ?? 0, samePerson });

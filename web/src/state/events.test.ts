@@ -93,6 +93,14 @@ test("events touch their own part alone", () => {
   expect(reduce(counted, { type: "removal-changed", removal })).toEqual({ ...counted, removal });
 });
 
+test("a gallery that can be counted ends the trouble with the service", () => {
+  const trouble = { problem: { kind: "starting" }, retryAt: 5 } as const;
+  const waiting = reduce(initialState, { type: "service-changed", trouble });
+  expect(waiting.trouble).toBe(trouble);
+  const gallery = { faceCount: 1, photoCount: 1 };
+  expect(reduce(waiting, { type: "gallery-counted", gallery }).trouble).toBeUndefined();
+});
+
 test("the store tells its listeners of changes until they leave", () => {
   const store = createStore((state: number, event: number) => state + event, 1);
   const heard: number[] = [];

@@ -1,11 +1,14 @@
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import type { Language } from "../strings/choice";
 import type { Comparison } from "./compare";
 import type { Mode } from "./wish";
-import type { Done, Gallery, Keep, Removal, Search, State } from "./state";
+import type { Done, Gallery, Keep, Removal, Search, State, Waiting } from "./state";
 
 /** What happened, in the page's own words. */
 export type Event =
   | { type: "gallery-counted"; gallery: Gallery }
+  | { type: "language-changed"; language: Language }
+  | { type: "service-changed"; trouble: Waiting }
   | { type: "mode-changed"; mode: Mode }
   | { type: "minimum-changed"; minPercent: number }
   | { type: "search-changed"; search: Search }
@@ -19,7 +22,11 @@ export type Event =
 export function reduce(state: State, event: Event): State {
   switch (event.type) {
     case "gallery-counted":
-      return { ...state, gallery: event.gallery };
+      return { ...state, gallery: event.gallery, trouble: undefined };
+    case "language-changed":
+      return { ...state, language: event.language };
+    case "service-changed":
+      return { ...state, trouble: event.trouble };
     case "mode-changed":
       return { ...state, wish: { ...state.wish, mode: event.mode } };
     case "minimum-changed":

@@ -1,13 +1,33 @@
 import { twinService } from "../api/client";
+import { toProblem } from "../api/problem";
+import { untilReady } from "../api/retry";
+import { galleryName } from "./galleryName";
 import { page } from "./page";
+
+/** Waits for the service from the page's first moment, says what it waits for, and counts the gallery. */
+export async function awaitService(): Promise<void> {
+  try {
+    await untilReady(
+      count,
+      (problem, retryAt) => page.send({ type: "service-changed", trouble: { problem, retryAt } }),
+      new AbortController().signal,
+    );
+  } catch (thrown) {
+    page.send({ type: "service-changed", trouble: { problem: toProblem(thrown) } });
+  }
+}
 
 /** Counts the gallery; one that cannot be counted now leaves the last count, since nothing else depends on it. */
 export async function countGallery(): Promise<void> {
   try {
-    const stats = await twinService.getStats({});
-    const gallery = { faceCount: Number(stats.faceCount), photoCount: Number(stats.photoCount) };
-    page.send({ type: "gallery-counted", gallery });
+    await count();
   } catch {
     // The search says what is wrong with the service, where a visitor can act on it.
   }
+}
+
+async function count(): Promise<void> {
+  const stats = await twinService.getStats({ gallery: galleryName });
+  const gallery = { faceCount: Number(stats.faceCount), photoCount: Number(stats.photoCount) };
+  page.send({ type: "gallery-counted", gallery });
 }

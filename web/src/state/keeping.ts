@@ -3,6 +3,7 @@ import { fetchConsentText, type ConsentText } from "../api/consent";
 import { toProblem } from "../api/problem";
 import { newToken, newUuid } from "./receiptNumbers";
 import { countGallery } from "./gallery";
+import { galleryName } from "./galleryName";
 import { page } from "./page";
 import type { Keep, KeepFor } from "./state";
 
@@ -48,6 +49,7 @@ export async function keepPhoto(consent: ConsentText, keepFor: KeepFor): Promise
   try {
     await twinService.addPhoto(
       {
+        gallery: galleryName,
         image: photo.bytes,
         originalFilename: photo.name,
         faceIndex: chosen,

@@ -6,6 +6,7 @@ import { preparePhoto, type PreparedPhoto } from "../photo/prepare";
 import { faceAt, scaled } from "../photo/sameFace";
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { countGallery } from "./gallery";
+import { galleryName } from "./galleryName";
 import { page } from "./page";
 import type { FoundFaces, Search } from "./state";
 import { FIRST_LIMIT, MATCH_MODES, MORE_LIMIT, type Mode } from "./wish";
@@ -67,6 +68,10 @@ export async function searchWithFace(faceIndex: number): Promise<void> {
   if (!("photo" in now) || !now.photo || !now.found) return;
   const settled = now.phase === "done" || (now.phase === "searching" && !now.waiting);
   if (settled && now.chosen === faceIndex) return;
+  const known = now.phase === "done" ? now.everyone?.find((result) => result.faceIndex === faceIndex) : undefined;
+  if (now.phase === "done" && known) {
+    return show({ ...now, chosen: faceIndex, result: known, limit: FIRST_LIMIT });
+  }
   current.abort();
   current = new AbortController();
   await search(now.photo, faceIndex, now.found, current.signal);
@@ -104,7 +109,20 @@ export async function askForMore(): Promise<void> {
 
 function requestFor(photo: PreparedPhoto, faceIndex: number | undefined, limit: number) {
   const mode = MATCH_MODES[page.get().wish.mode];
-  return { image: photo.bytes, mode, limit, ...(faceIndex !== undefined && { faceIndex }) };
+  return { gallery: galleryName, image: photo.bytes, mode, limit, ...(faceIndex !== undefined && { faceIndex }) };
+}
+
+/** Searches with every face of the photo at once; what is shown stays, also when it fails. */
+export async function searchWithEveryone(): Promise<void> {
+  const before = page.get().search;
+  if (before.phase !== "done") return;
+  try {
+    const request = { ...requestFor(before.photo, undefined, FIRST_LIMIT), allFaces: true };
+    const response = await twinService.search(request, { signal: current.signal, timeoutMs: SEARCH_TIMEOUT_MS });
+    if (page.get().search === before) show({ ...before, everyone: response.results });
+  } catch {
+    // The button stays, and may be pressed again.
+  }
 }
 
 /** Cancels what is under way and shows the empty page. */
@@ -137,7 +155,7 @@ async function search(
   try {
     const response = await untilReady(
       () => twinService.search(request, { signal, timeoutMs: SEARCH_TIMEOUT_MS }),
-      (waiting) => !signal.aborted && show({ phase: "searching", ...under, waiting }),
+      (problem, retryAt) => !signal.aborted && show({ phase: "searching", ...under, waiting: { problem, retryAt } }),
       signal,
     );
     if (signal.aborted) return;

@@ -4,11 +4,16 @@ import type { PreparedPhoto } from "../photo/prepare";
 import type { Face } from "@gen/twin/face/v1/face_pb";
 import type { FaceResult, Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { emptyComparison, type Comparison } from "./compare";
+import type { Language } from "../strings/choice";
 import type { Wish } from "./wish";
 
 /** Everything that the page shows; events.ts is the only way it changes. */
 export interface State {
+  /** The visitor's choice; the words themselves are in strings. */
+  language: Language | undefined;
   gallery: Gallery | undefined;
+  /** What is wrong with the service, before there is a photo to search with. */
+  trouble: Waiting | undefined;
   wish: Wish;
   search: Search;
   /** The result of the visitor's own photo, while one out of the gallery is searched with. */
@@ -27,6 +32,12 @@ export interface Gallery {
   photoCount: number;
 }
 
+/** A problem that passes by itself, and when the page asks again, on the clock of Date.now(), ms; it does not without. */
+export interface Waiting {
+  problem: Problem;
+  retryAt?: number;
+}
+
 /** The faces of the photo, and the size of the photo that their boxes are in, px. */
 export interface FoundFaces {
   faces: readonly Face[];
@@ -40,9 +51,17 @@ export type Search =
   | { phase: "idle" }
   | { phase: "reading"; borrowed: boolean }
   /** `faces` is known when another face of the same photo is being searched; `waiting` says why it takes longer. */
-  | { phase: "searching"; photo: PreparedPhoto; chosen: number | undefined; found?: FoundFaces; waiting?: Problem }
-  /** `limit` is how many matches were asked for. */
-  | { phase: "done"; photo: PreparedPhoto; chosen: number; found: FoundFaces; result: FaceResult; limit: number }
+  | { phase: "searching"; photo: PreparedPhoto; chosen: number | undefined; found?: FoundFaces; waiting?: Waiting }
+  /** `limit` is how many matches were asked for; `everyone` has a result for each face, once that was asked for. */
+  | {
+      phase: "done";
+      photo: PreparedPhoto;
+      chosen: number;
+      found: FoundFaces;
+      result: FaceResult;
+      limit: number;
+      everyone?: readonly FaceResult[];
+    }
   | { phase: "failed"; problem: Problem; photo?: PreparedPhoto; chosen?: number; found?: FoundFaces };
 
 /** How long a kept photo stays, days; forever means until its owner deletes it. */
@@ -69,7 +88,9 @@ export type Removal =
   | { phase: "failed"; problem: Problem };
 
 export const initialState: State = {
+  language: undefined,
   gallery: undefined,
+  trouble: undefined,
   wish: { mode: "lookalike", minPercent: 0 },
   search: { phase: "idle" },
   home: undefined,

@@ -3,6 +3,7 @@ import type { Problem, ProblemKind } from "../api/problem";
 import type { CameraProblem } from "../photo/camera";
 import type { KeepFor } from "../state/state";
 import type { Mode } from "../state/wish";
+import { likenessOf, type Likeness } from "./likeness";
 import { countOf, PERCENT_SIGN, percentOf, shareOf, sizeOf } from "./numbers";
 
 const LANGUAGE = "en";
@@ -78,6 +79,10 @@ const problems: Record<ProblemKind, { title: string; advice: string }> = {
     title: "The service is starting",
     advice: "Your photo is safe here on this page. It is searched as soon as the service is ready.",
   },
+  degraded: {
+    title: "Part of the service is away",
+    advice: "Your photo is safe here on this page. It is searched as soon as that part is back.",
+  },
   overloaded: {
     title: "Many people are searching just now",
     advice: "Your photo is next in a moment. You need not do anything.",
@@ -123,6 +128,7 @@ const problems: Record<ProblemKind, { title: string; advice: string }> = {
 /** The same, where nothing tries again by itself: in a panel, or once a search has waited long enough. */
 const settled: Partial<typeof problems> = {
   starting: { title: "The service is starting", advice: "Try again in a moment." },
+  degraded: { title: "Part of the service is away", advice: "Try again in a moment." },
   overloaded: { title: "The service is busy", advice: "Try again in a moment." },
   unreachable: { title: "The service does not answer", advice: "It may be restarting. Try again in a moment." },
   offline: { title: "You are offline", advice: "Try again when your connection is back." },
@@ -137,15 +143,14 @@ function wordsFor({ kind, format, limit, issues }: Problem): { title: string; ad
   return { title, advice };
 }
 
-/** Two photos of one person begin at about 78 %, so that a twin, who is somebody else, is always below. */
-function likeness(exact: number): string {
-  const percent = Math.round(exact);
-  if (percent >= 78) return "Perhaps the same person.";
-  if (percent >= 65) return "Uncanny.";
-  if (percent >= 45) return "A strong likeness.";
-  if (percent >= 25) return "A fair likeness.";
-  return "A faint likeness.";
-}
+const likeness: Record<Likeness, string> = {
+  same: "Perhaps the same person.",
+  uncanny: "Uncanny.",
+  strong: "A strong likeness.",
+  fair: "A fair likeness.",
+  faint: "A faint likeness.",
+  weak: "Hardly alike.",
+};
 
 /** Instead of a twin. */
 const nobodyYet = {
@@ -170,7 +175,9 @@ export const en = {
   places: "Places of this page",
   compareLink: "Compare two photos",
   manageLink: "Remove a photo",
-  galleryCount: (count: number) => `${faces(count)} in the gallery`,
+  galleryCount: (count: number, name: string) => `${faces(count)} in ${name ? `“${name}”` : "the gallery"}`,
+  nextTry: (seconds: number) => `Next try in ${seconds} s`,
+  tryingNow: "Trying now",
 
   start: {
     title: "Who looks like you?",
@@ -178,6 +185,7 @@ export const en = {
     choose: "Choose a photo",
     ways: "or drop one anywhere, or paste it",
     promise: "Your photo is searched with, then forgotten, unless you choose to keep it here.",
+    already: "You can choose a photo already: it is searched as soon as the service is ready.",
     dropHere: "Drop to search",
     zone: "Your photo",
     zoneAction: "Choose a photo to search with",
@@ -239,7 +247,8 @@ export const en = {
     alike: "alike",
     words: (exact: number, mode: Mode) => {
       if (mode === "same-person") return "Most likely the same person.";
-      return Math.round(exact) < 10 ? "The closest here, though not close." : likeness(exact);
+      const level = likenessOf(exact);
+      return level === "weak" ? "The closest here, though not close." : likeness[level];
     },
     share: (percentile: number, count: number | undefined) => {
       const share = shareOf(percentile, LANGUAGE);
@@ -286,15 +295,15 @@ export const en = {
           : "Finding the faces.",
     promise: "Both photos are compared, then forgotten.",
     dropHere: "Drop to compare",
-    sides: [
-      { name: "First photo", choose: "Choose the first photo", change: "Change the first photo" },
-      { name: "Second photo", choose: "Choose the second photo", change: "Change the second photo" },
-    ] as const,
+    sides: {
+      0: { name: "First photo", choose: "Choose the first photo", change: "Change the first photo" },
+      1: { name: "Second photo", choose: "Choose the second photo", change: "Change the second photo" },
+    },
     faces: (photo: string, count: number) => `${photo}: ${faces(count)}. Choose the one to compare.`,
     comparing: "Comparing the two faces",
     ways: "Choose them, drop them anywhere, or paste them",
     words: (exact: number, samePerson: boolean) =>
-      samePerson ? "Most likely the same person." : Math.round(exact) < 10 ? "Hardly alike." : likeness(exact),
+      samePerson ? "Most likely the same person." : likeness[likenessOf(exact)],
     same: "One person, it seems",
     different: "Two people",
     truth: "A network measures this. Twins, parents and children can come out as one person, and one person as two.",
@@ -310,6 +319,15 @@ export const en = {
     more: "Show more",
     asking: "Looking for more",
     percent: (percent: number) => percentOf(percent) + PERCENT_SIGN,
+  },
+
+  everyone: {
+    ask: "Find everyone's twin",
+    asking: "Looking for everyone's twin",
+    title: "Everyone and their twin",
+    nobody: "No twin found",
+    pair: (face: string, twin: string, percent: number) => `${face}: ${twin}, ${percentOf(percent)} percent alike`,
+    without: (face: string) => `${face}: no twin found`,
   },
 
   yourself: {
@@ -373,6 +391,7 @@ export const en = {
     back: "Back to the search",
   },
 
+  languages: "Language",
   footer: "A network trained on faces measures the likeness. It says who looks alike, never who is who.",
 
   viewer: {
@@ -389,4 +408,11 @@ export const en = {
   problem: (problem: Problem) => settled[problem.kind] ?? wordsFor(problem),
 };
 
-export type Strings = typeof en;
+/** The shape of every language: the same keys and arguments, with other words. */
+type Worded<T> = T extends string
+  ? string
+  : T extends (...given: infer A) => infer R
+    ? (...given: A) => Worded<R>
+    : { readonly [K in keyof T]: Worded<T[K]> };
+
+export type Strings = Worded<typeof en>;

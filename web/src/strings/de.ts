@@ -1,0 +1,409 @@
+import { QualityIssue } from "@gen/twin/face/v1/face_pb";
+import type { Problem, ProblemKind } from "../api/problem";
+import type { Strings } from "./en";
+import { likenessOf, type Likeness } from "./likeness";
+import { countOf, PERCENT_SIGN, percentOf, shareOf, sizeOf } from "./numbers";
+
+const LANGUAGE = "de";
+const faces = (count: number) => `${countOf(count, LANGUAGE)} ${count === 1 ? "Gesicht" : "Gesichter"}`;
+const facesDative = (count: number) => `${countOf(count, LANGUAGE)} ${count === 1 ? "Gesicht" : "Gesichtern"}`;
+
+const quality: Strings["quality"] = {
+  [QualityIssue.TOO_SMALL]: "Das Gesicht ist klein im Bild; eine Aufnahme aus der Nähe sagt mehr.",
+  [QualityIssue.BLURRED]: "Das Gesicht ist etwas unscharf.",
+  [QualityIssue.TOO_DARK]: "Das Gesicht ist dunkel; mehr Licht hilft.",
+  [QualityIssue.TOO_BRIGHT]: "Das Gesicht ist sehr hell; weicheres Licht hilft.",
+  [QualityIssue.TURNED_AWAY]: "Das Gesicht ist abgewandt; ein Blick in die Kamera hilft.",
+  [QualityIssue.LOW_CONFIDENCE]: "Vielleicht ist es gar kein Gesicht.",
+};
+
+const tooPoor: Strings["quality"] = {
+  [QualityIssue.TOO_SMALL]: "Es ist zu klein im Bild: näher herangehen.",
+  [QualityIssue.BLURRED]: "Es ist zu unscharf: die Kamera ruhig halten und scharf stellen lassen.",
+  [QualityIssue.TOO_DARK]: "Es ist zu dunkel: mehr Licht suchen.",
+  [QualityIssue.TOO_BRIGHT]: "Es ist zu hell: weicheres Licht suchen.",
+  [QualityIssue.TURNED_AWAY]: "Es ist zu weit abgewandt: zur Kamera schauen.",
+  [QualityIssue.LOW_CONFIDENCE]: "Vielleicht ist es gar kein Gesicht.",
+};
+
+const problems: Record<ProblemKind, { title: string; advice: string }> = {
+  "no-face": {
+    title: "Kein Gesicht in diesem Foto",
+    advice: "Versuch es mit einem, auf dem das Gesicht hell und scharf ist und zur Kamera schaut.",
+  },
+  "low-quality": {
+    title: "Dieses Gesicht ist von anderen nicht zu unterscheiden",
+    advice: "So behalten, würde es für die falschen Leute gefunden. Versuch es mit einem anderen Foto.",
+  },
+  unreadable: {
+    title: "Dieses Foto ist nicht lesbar",
+    advice:
+      "Die Datei ist wohl beschädigt oder abgeschnitten. Versuch eine andere Kopie, oder speichere sie neu als JPEG.",
+  },
+  "too-large": {
+    title: "Dieses Foto ist zu groß",
+    advice: "Schneide es um das Gesicht herum zu, oder speichere es kleiner, und versuch es noch einmal.",
+  },
+  heic: {
+    title: "Dieser Browser öffnet keine HEIC-Fotos",
+    advice: "Speichere es zuerst als JPEG. Auf dem iPhone: Einstellungen, Kamera, Formate, Maximale Kompatibilität.",
+  },
+  "unread-format": {
+    title: "Diese Art von Bild ist nicht lesbar",
+    advice: "JPEG, PNG und WebP gehen. Speichere es in einer dieser Formen, und versuch es noch einmal.",
+  },
+  "not-a-photo": { title: "Das ist kein Foto", advice: "JPEG, PNG und WebP gehen." },
+  empty: {
+    title: "Diese Datei ist leer",
+    advice: "Vielleicht wurde sie nicht fertig geladen. Versuch eine andere Kopie.",
+  },
+  "link-dropped": {
+    title: "Das war eine Adresse, kein Foto",
+    advice:
+      "Speichere das Bild zuerst auf diesem Gerät und zieh dann die Datei her. Adressen werden nie für dich geladen.",
+  },
+  "face-gone": { title: "Dieses Gesicht wurde nicht wiedergefunden", advice: "Wähle ein anderes Gesicht im Foto." },
+  "picture-gone": {
+    title: "Dieses Foto ist nicht mehr zu haben",
+    advice:
+      "Vielleicht wurde es gelöscht, oder diese Seite war zu lange offen. Such noch einmal mit deinem eigenen Foto.",
+  },
+  starting: {
+    title: "Der Dienst startet gerade",
+    advice: "Dein Foto ist hier auf der Seite sicher. Gesucht wird, sobald der Dienst bereit ist.",
+  },
+  degraded: {
+    title: "Ein Teil des Dienstes fehlt gerade",
+    advice: "Dein Foto ist hier auf der Seite sicher. Gesucht wird, sobald der Teil wieder da ist.",
+  },
+  overloaded: {
+    title: "Gerade suchen viele Leute",
+    advice: "Dein Foto ist gleich dran. Du musst nichts tun.",
+  },
+  unreachable: {
+    title: "Der Dienst antwortet nicht",
+    advice: "Vielleicht startet er neu. Diese Seite versucht es von selbst weiter.",
+  },
+  offline: {
+    title: "Du bist offline",
+    advice: "Die Suche geht von selbst weiter, sobald die Verbindung wieder da ist.",
+  },
+  duplicate: {
+    title: "Dieses Foto ist schon in der Galerie",
+    advice:
+      "Dieselbe Datei wird nur einmal behalten. Hast du sie früher behalten, löscht dein Beleg von damals sie weiterhin.",
+  },
+  "not-found": {
+    title: "Die Galerie wurde nicht gefunden",
+    advice: "Vielleicht wurde sie geschlossen. Wer diesen Dienst betreibt, weiß mehr.",
+  },
+  "receipt-unknown": {
+    title: "Kein Foto hat diese Kennung und diesen Schlüssel",
+    advice: "Sieh nach, ob beide ganz kopiert sind. Auch ein gelöschtes oder abgelaufenes Foto wird nicht gefunden.",
+  },
+  consent: {
+    title: "Deine Zustimmung kam nicht an",
+    advice: "Schließ diesen Teil, öffne ihn wieder und setz den Haken noch einmal.",
+  },
+  malformed: {
+    title: "Der Dienst hat das nicht angenommen",
+    advice: "Lade die Seite neu und versuch es noch einmal. Hilft das nicht, sag es dem Betreiber.",
+  },
+  "receipt-incomplete": {
+    title: "Hier fehlt etwas",
+    advice: "Kopiere Kennung und Schlüssel ganz vom Beleg, ohne etwas davor oder danach.",
+  },
+  unexpected: {
+    title: "Etwas ist schiefgegangen",
+    advice: "Versuch es noch einmal. Hilft das nicht, sag es dem Betreiber.",
+  },
+};
+
+const settled: Partial<typeof problems> = {
+  starting: { title: "Der Dienst startet gerade", advice: "Versuch es gleich noch einmal." },
+  degraded: { title: "Ein Teil des Dienstes fehlt gerade", advice: "Versuch es gleich noch einmal." },
+  overloaded: { title: "Der Dienst ist ausgelastet", advice: "Versuch es gleich noch einmal." },
+  unreachable: {
+    title: "Der Dienst antwortet nicht",
+    advice: "Vielleicht startet er neu. Versuch es gleich noch einmal.",
+  },
+  offline: { title: "Du bist offline", advice: "Versuch es noch einmal, wenn die Verbindung wieder da ist." },
+};
+
+function wordsFor({ kind, format, limit, issues }: Problem): { title: string; advice: string } {
+  const { title, advice } = problems[kind];
+  if (format) return { title: `${format.toUpperCase()}-Bilder sind nicht lesbar`, advice };
+  if (limit) return { title, advice: `Fotos bis ${sizeOf(limit, LANGUAGE)} gehen. ${advice}` };
+  if (issues) return { title, advice: [...issues.flatMap((issue) => tooPoor[issue] ?? []), advice].join(" ") };
+  return { title, advice };
+}
+
+const likeness: Record<Likeness, string> = {
+  same: "Vielleicht dieselbe Person.",
+  uncanny: "Verblüffend.",
+  strong: "Eine starke Ähnlichkeit.",
+  fair: "Eine gewisse Ähnlichkeit.",
+  faint: "Eine leise Ähnlichkeit.",
+  weak: "Kaum ähnlich.",
+};
+
+/** The page in German. */
+export const de: Strings = {
+  language: LANGUAGE,
+  name: "Find Your Twin",
+  skipToMain: "Zur Suche springen",
+  home: "Find Your Twin, Startseite",
+  places: "Orte dieser Seite",
+  compareLink: "Zwei Fotos vergleichen",
+  manageLink: "Foto löschen",
+  galleryCount: (count, name) => `${faces(count)} in ${name ? `„${name}“` : "der Galerie"}`,
+  nextTry: (seconds) => `Nächster Versuch in ${seconds} s`,
+  tryingNow: "Neuer Versuch",
+
+  start: {
+    title: "Wer sieht aus wie du?",
+    lead: "Gib ein Gesicht. Sieh, wessen ihm am nächsten kommt.",
+    choose: "Foto wählen",
+    ways: "oder irgendwo hinziehen, oder einfügen",
+    promise: "Mit deinem Foto wird gesucht, dann ist es vergessen, außer du willst es hier behalten.",
+    already: "Ein Foto kannst du schon wählen: Gesucht wird, sobald der Dienst bereit ist.",
+    dropHere: "Loslassen und suchen",
+    zone: "Dein Foto",
+    zoneAction: "Ein Foto wählen, mit dem gesucht wird",
+    zoneTwin: "Dein Zwilling",
+  },
+
+  camera: {
+    open: "Kamera benutzen",
+    title: "Die Kamera",
+    picture: "Was die Kamera sieht",
+    starting: "Der Browser fragt, ob diese Seite die Kamera benutzen darf",
+    hint: "Schau gerade in die Kamera, die Augen auf Höhe der beiden Marken",
+    shoot: "Foto machen",
+    problems: {
+      denied: {
+        title: "Diese Seite darf die Kamera nicht benutzen",
+        advice: "Erlaube es im Browser neben der Adresse und öffne die Kamera noch einmal. Oder wähle ein Foto.",
+      },
+      none: {
+        title: "Keine Kamera gefunden",
+        advice: "Schließ eine an und öffne sie noch einmal. Oder wähle ein Foto.",
+      },
+      busy: {
+        title: "Die Kamera ist in Gebrauch",
+        advice: "Schließ das andere Programm und öffne sie noch einmal. Oder wähle ein Foto.",
+      },
+      failed: { title: "Die Kamera geht hier nicht", advice: "Wähle stattdessen ein Foto." },
+    },
+  },
+
+  search: {
+    reading: "Dein Foto wird gelesen",
+    searching: (count) =>
+      count === undefined
+        ? "Dein Zwilling wird gesucht"
+        : `${faces(count)} ${count === 1 ? "wird" : "werden"} verglichen`,
+    cancel: "Abbrechen",
+    again: "Noch einmal",
+    now: "Jetzt versuchen",
+    another: "Anderes Foto",
+    home: "Zurück zu meinem Foto",
+    photo: (borrowed) => (borrowed ? "Das Foto aus der Galerie" : "Dein Foto"),
+    found: (count) => (count === 1 ? "Ein Gesicht im Foto" : `${faces(count)} im Foto`),
+    chooseAnother: "Wähle ein anderes Gesicht, um dessen Zwilling zu sehen.",
+    announce: (percent, person) =>
+      `Gefunden: ${person || "das nächste Gesicht"}, ${percentOf(percent)} Prozent ähnlich.`,
+    announceNone: "Kein anderes Gesicht zum Vergleichen.",
+    picturesMissing: "Manche Bilder sind nicht mehr zu haben.",
+    refresh: "Noch einmal suchen",
+  },
+
+  face: {
+    name: (place, count) => (count === 1 ? "Das Gesicht im Foto" : `Gesicht ${place} von ${count}`),
+    chosen: "gewählt",
+    searched: (borrowed) => (borrowed ? "Das Gesicht, mit dem gesucht wird" : "Dein Gesicht, aus deinem Foto"),
+    twin: (person) => (person ? `${person}, dein Zwilling` : "Dein Zwilling in der Galerie"),
+    other: (person) => person || "Jemand in der Galerie",
+    unnamed: "Name unbekannt",
+  },
+
+  verdict: {
+    heading: (person) => person || "Jemand ohne Namen",
+    percent: percentOf,
+    alike: "ähnlich",
+    words: (exact, mode) => {
+      if (mode === "same-person") return "Sehr wahrscheinlich dieselbe Person.";
+      const level = likenessOf(exact);
+      return level === "weak" ? "Am nächsten hier, aber nicht nah." : likeness[level];
+    },
+    share: (percentile, count) => {
+      const share = shareOf(percentile, LANGUAGE);
+      return count === undefined ? `Näher als ${share} der Galerie` : `Näher als ${share} von ${facesDative(count)}`;
+    },
+    open: "Das ganze Foto",
+    nobody: (mode, onlyYou) => {
+      if (mode === "same-person") {
+        return {
+          title: "Nicht in dieser Galerie",
+          advice: "Kein Foto hier zeigt wohl dieselbe Person. Doppelgänger sind andere Leute, die nahe kommen.",
+        };
+      }
+      if (onlyYou) {
+        return {
+          title: "Bisher nur du",
+          advice: "Die Galerie enthält deine eigenen Fotos und sonst niemanden, der dein Zwilling sein könnte.",
+        };
+      }
+      return {
+        title: "Noch niemand sonst",
+        advice: "Die Galerie enthält kein anderes Gesicht. Behalte dein Foto hier, dann findet der Nächste eines.",
+      };
+    },
+  },
+
+  modes: {
+    title: "Wer gesucht wird",
+    lookalike: "Doppelgänger",
+    "same-person": "Selbe Person",
+    nearest: "Nächste",
+  },
+
+  least: {
+    name: "Wie ähnlich die anderen sein müssen",
+    value: (percent) => (percent === 0 ? "Wie ähnlich auch immer" : `Mindestens ${percent}${PERCENT_SIGN}`),
+    shown: (shown, count) =>
+      shown === count ? `Alle ${countOf(count, LANGUAGE)} anderen` : `${shown} von ${countOf(count, LANGUAGE)} anderen`,
+  },
+
+  pair: {
+    title: "Wie die beiden Gesichter gezeigt werden",
+    beside: { name: "Nebeneinander" },
+    slide: {
+      name: "Schieben",
+      range: "Wo das eine Gesicht endet und das andere beginnt",
+      value: (percent) => `${percent} Prozent vom linken Gesicht, ${100 - percent} vom rechten`,
+    },
+    fade: {
+      name: "Blenden",
+      range: "Vom linken Gesicht zum rechten",
+      value: (percent) => `${100 - percent} Prozent vom linken Gesicht, ${percent} vom rechten`,
+    },
+  },
+
+  compare: {
+    title: "Wie ähnlich sind sie?",
+    lead: (missing) => {
+      if (missing === 2) return "Zwei Fotos, ein Urteil.";
+      return missing === 1 ? "Noch ein Foto, dann weißt du es." : "Die Gesichter werden gesucht.";
+    },
+    promise: "Beide Fotos werden verglichen, dann sind sie vergessen.",
+    dropHere: "Loslassen und vergleichen",
+    sides: {
+      0: { name: "Erstes Foto", choose: "Das erste Foto wählen", change: "Das erste Foto wechseln" },
+      1: { name: "Zweites Foto", choose: "Das zweite Foto wählen", change: "Das zweite Foto wechseln" },
+    },
+    faces: (photo, count) => `${photo}: ${faces(count)}. Wähle das, das verglichen wird.`,
+    comparing: "Die Gesichter werden verglichen",
+    ways: "Wählen, irgendwo hinziehen, oder einfügen",
+    words: (exact, samePerson) => (samePerson ? "Sehr wahrscheinlich dieselbe Person." : likeness[likenessOf(exact)]),
+    same: "Eine Person, so scheint es",
+    different: "Zwei Leute",
+    truth: "Ein Netz misst das. Zwillinge, Eltern und Kinder können als eine Person gelten, und eine Person als zwei.",
+    afresh: "Von vorn",
+    announce: (percent, samePerson) =>
+      `${percentOf(percent)} Prozent ähnlich. ${samePerson ? "Eine Person, so scheint es." : "Zwei Leute."}`,
+  },
+
+  others: {
+    title: (mode) => (mode === "same-person" ? "Weitere Fotos, wohl von dieser Person" : "Die Nächsten"),
+    none: "So ähnlich ist niemand von den anderen.",
+    photos: (count) => `${count} Fotos`,
+    more: "Mehr zeigen",
+    asking: "Mehr werden gesucht",
+    percent: (percent) => percentOf(percent) + PERCENT_SIGN,
+  },
+
+  everyone: {
+    ask: "Alle Zwillinge finden",
+    asking: "Alle Zwillinge werden gesucht",
+    title: "Alle und ihr Zwilling",
+    nobody: "Kein Zwilling",
+    pair: (face, twin, percent) => `${face}: ${twin}, ${percentOf(percent)} Prozent ähnlich`,
+    without: (face) => `${face}: kein Zwilling`,
+  },
+
+  yourself: {
+    title: "Fotos, die wohl dich zeigen",
+    samePerson: "Fotos, die wohl dieselbe Person zeigen",
+    lead: "Zu ähnlich für einen Zwilling, darum stehen sie für sich.",
+  },
+
+  quality,
+
+  keep: {
+    title: "Mein Foto behalten",
+    lead: "Lass andere in dir ihren Zwilling finden. Du bekommst einen Beleg, der es jederzeit löscht.",
+    open: "Mein Foto hier behalten",
+    loading: "Geladen wird, wozu du zustimmen würdest",
+    terms: "Wozu du zustimmen würdest",
+    howLong: "Wie lange",
+    period: (period) => (period === "forever" ? "Bis ich es lösche" : period === 30 ? "30 Tage" : "Ein Jahr"),
+    agree: "Ich habe das gelesen und stimme zu",
+    confirm: "Behalten",
+    saving: "Dein Foto wird behalten",
+    cancel: "Nicht jetzt",
+    again: "Noch einmal",
+    notKept: "Dein Foto wurde nicht behalten",
+    notKeptPhoto: (name) => `Es war ${name}. Such noch einmal damit, um es neu zu versuchen.`,
+    close: "Schließen",
+    policy: (version) => `Fassung ${version}`,
+  },
+
+  receipt: {
+    title: "Behalten. Das ist dein Beleg",
+    lead: "Der Schlüssel wird nur dieses eine Mal gezeigt. Wer ihn hat, kann das Foto löschen: Sichere ihn jetzt.",
+    photo: "Foto",
+    id: "Kennung des Fotos",
+    token: "Schlüssel zum Löschen",
+    copy: (what) => `${what} kopieren`,
+    copyShort: "Kopieren",
+    copied: "Kopiert",
+    copyFailed: "Kopieren ging nicht. Markiere stattdessen den Text.",
+    download: "Beleg sichern",
+    fileName: "find-your-twin-beleg.txt",
+    file: (name, id, token, address) =>
+      `Find Your Twin: Beleg für ein behaltenes Foto\n\nFoto: ${name}\nKennung des Fotos: ${id}\nSchlüssel zum Löschen: ${token}\n\nDas Foto löschen: ${address}\n`,
+    done: "Ich habe ihn gesichert",
+  },
+
+  manage: {
+    title: "Foto löschen",
+    lead: "Jedes Foto, das hier behalten wurde, lässt sich mit Kennung und Schlüssel vom Beleg löschen.",
+    id: "Kennung des Fotos",
+    token: "Schlüssel zum Löschen",
+    remove: "Dieses Foto löschen",
+    removing: "Wird gelöscht",
+    removed: "Gelöscht",
+    removedAdvice: (count) =>
+      `Das Foto mit ${facesDative(count)} ist aus der Galerie verschwunden, und das Original ist gelöscht.`,
+    pending: "Aus der Galerie gelöscht",
+    pendingAdvice: (count) =>
+      `Nichts zeigt das Foto mit ${facesDative(count)} mehr. Das Original wird noch gelöscht; das wird wiederholt, bis es getan ist.`,
+    another: "Noch ein Foto löschen",
+    back: "Zurück zur Suche",
+  },
+
+  languages: "Sprache",
+  footer: "Ein mit Gesichtern trainiertes Netz misst die Ähnlichkeit. Es sagt, wer sich ähnelt, nie, wer wer ist.",
+
+  viewer: {
+    close: "Schließen",
+    twins: "Zwillinge dieses Gesichts finden",
+    photos: "Fotos dieser Person",
+    place: (place, count) => `Foto ${place} von ${count}`,
+    photoOf: (person) => (person ? `Das Foto von ${person}` : "Das Foto"),
+  },
+
+  waiting: (problem) => wordsFor(problem),
+  problem: (problem) => settled[problem.kind] ?? wordsFor(problem),
+};

@@ -106,7 +106,10 @@ async def test_neither_logs_nor_errors_tell_tokens_or_names(
     emulator.drive.owner_file("a-planted-name.jpg", PHOTO, album)
     told: list[str] = []
     async with drive_store(emulator, tmp_path, FILE_SCOPE, READ_SCOPE, drive_folder="a-planted-folder") as store:
-        for kind in ("error_503", "unauthorized_401", "conflict_409", "quota_full", "invalid_grant", "short_body"):
+        await put(store)
+        for kind in ("error_503", "unauthorized_401", "conflict_409", "quota_full", "short_body", "invalid_grant"):
+            if kind == "invalid_grant":
+                emulator.tokens.expire()
             emulator.faults.add(kind, times=2, message="a-planted-name in Google's words")
             try:
                 await put(store)
@@ -114,6 +117,7 @@ async def test_neither_logs_nor_errors_tell_tokens_or_names(
             except TwinError as error:
                 told.append(f"{error} {error.metadata}")
             emulator.faults.clear()
+    assert len(told) > 2
     told += [record.getMessage() for record in caplog.records if record.name.startswith(("google", "gateway"))]
     told += list(capfd.readouterr())
     secrets = ("a-planted", "a-client-secret", "ya29.", "1//")

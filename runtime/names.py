@@ -19,9 +19,14 @@ def check_gallery_name(name: str, field: str = "gallery") -> str:
     return name
 
 
-def parse_photo_id(text: str, field: str = "photo_id") -> uuid.UUID:
-    """Returns the UUID; raises InvalidField unless it is written as 8-4-4-4-12 hexadecimal digits."""
+def check_photo_id(text: str, field: str = "photo_id") -> str:
+    """Returns the id in lower case; raises InvalidField unless it is written as 8-4-4-4-12 hexadecimal digits."""
     text = text.lower()
     if not _PHOTO_ID.fullmatch(text):
         raise InvalidField(field, "a photo's id is a UUID such as 123e4567-e89b-42d3-a456-426614174000")
-    return uuid.UUID(text)
+    return text
+
+
+def parse_photo_id(text: str, field: str = "photo_id") -> uuid.UUID:
+    """Returns the UUID; raises InvalidField as ``check_photo_id`` does."""
+    return uuid.UUID(check_photo_id(text, field))

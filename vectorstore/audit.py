@@ -1,9 +1,9 @@
 """The audit log: who did what to which photo or gallery, without anything of a face.
 
-Entries of a change are written in the transaction of that change, by ``change_log``; those of anything else, here. The
-database puts every entry under a link of one chain of hashes (migration 0007), whoever writes it; ``audit_check`` looks
-whether all is as it was written. Every writer holds the change log's turn, so that the chain has one order: ids rise in
-the order of commits, and no entry comes between those that a link stands for.
+Entries of a change are written in the transaction of that change; those of what is done elsewhere, before it is done.
+The database puts every entry under a link of one chain of hashes (migration 0007), whoever writes it; ``audit_check``
+looks whether all is as it was written. Every writer holds the change log's turn, so that the chain has one order: ids
+rise in the order of commits, and no entry comes between those that a link stands for.
 
 To prune: write an entry that names the last link to go and its hash, delete the entries up to that link's last one and
 all links before it. The link itself stays, for the chain to go on from, and the entry vouches for it. Nothing does so
@@ -12,7 +12,7 @@ yet.
 
 import enum
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,8 +23,14 @@ from vectorstore.database import Database
 
 
 class AuditAction(enum.StrEnum):
-    """What was done, where it is no change to a gallery; for changes see who writes them."""
+    """What was done."""
 
+    CREATE_GALLERY = "create_gallery"
+    DELETE_GALLERY = "delete_gallery"
+    ADD_PHOTO = "add_photo"
+    DELETE_PHOTO = "delete_photo"
+    EXPIRE_PHOTO = "expire_photo"
+    CONFIRM_REMOVAL = "confirm_removal"
     EXPORT_PHOTO = "export_photo"
     CREATE_SNAPSHOT = "create_snapshot"
     RECONCILE = "reconcile"
@@ -55,18 +61,31 @@ async def write_entry(
     connection: Any,
     action: AuditAction,
     gallery: str = "",
+    *,
     photo_id: uuid.UUID | None = None,
+    revision: int | None = None,
     photo_count: int | None = None,
 ) -> None:
-    """Records, in the caller's transaction, what is no change; takes the turn where it is not yet taken."""
+    """Records in the caller's transaction what the call does; takes the turn where it is not yet taken."""
     await change_log.take_turn(connection)
     await connection.execute(
-        "INSERT INTO audit_log (action, gallery, photo_id, request_id, photo_count) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO audit_log (action, gallery, photo_id, revision, request_id, photo_count) "
+        "VALUES ($1, $2, $3, $4, $5, $6)",
         action.value,
         gallery,
         photo_id,
+        revision,
         logs.request_id.get(),
         photo_count,
+    )
+
+
+async def copy_entries(connection: Any, action: AuditAction, photos: Sequence[tuple[str, uuid.UUID, int, str]]) -> None:
+    """Records many photos at once, in the caller's turn: (gallery, photo_id, revision, the call's id) of each."""
+    await connection.copy_records_to_table(
+        "audit_log",
+        columns=("action", "gallery", "photo_id", "revision", "request_id"),
+        records=[(action.value, *photo) for photo in photos],
     )
 
 

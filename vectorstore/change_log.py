@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from runtime import failpoints, logs
+from runtime import failpoints
 from runtime.errors import NotReady
 
 CHANNEL: Final = "twin_changes"
@@ -131,26 +131,3 @@ async def read_turn_age_s(connection: Any) -> float:
         _CHANGE_LOCK & 0xFFFF_FFFF,
     )
     return float(age_s or 0.0)
-
-
-async def write_audit(
-    connection: Any, action: str, gallery: str, *, photo_id: uuid.UUID | None = None, revision: int | None = None
-) -> None:
-    """Records who did what, in the caller's transaction: the call's id, and nothing of the face."""
-    await connection.execute(
-        "INSERT INTO audit_log (action, gallery, photo_id, revision, request_id) VALUES ($1, $2, $3, $4, $5)",
-        action,
-        gallery,
-        photo_id,
-        revision,
-        logs.request_id.get(),
-    )
-
-
-async def copy_audit(connection: Any, action: str, rows: Sequence[tuple[str, uuid.UUID, int, str]]) -> None:
-    """Records many photos at once: (gallery, photo_id, revision, the call's id) of each."""
-    await connection.copy_records_to_table(
-        "audit_log",
-        columns=("action", "gallery", "photo_id", "revision", "request_id"),
-        records=[(action, *row) for row in rows],
-    )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vectorstore import change_log
+from vectorstore import audit, change_log
+from vectorstore.audit import AuditAction
 from vectorstore.change_log import ChangeKind
 from vectorstore.records import DeletionRecord
 from vectorstore.rows_sql import deletion_from_row
@@ -33,7 +34,7 @@ class Doomed:
 
 
 async def delete_rows(
-    connection: Any, doomed: Sequence[Doomed], action: str, applied_revision: int
+    connection: Any, doomed: Sequence[Doomed], action: AuditAction, applied_revision: int
 ) -> dict[uuid.UUID, DeletionRecord]:
     """Deletes photos, each named once, in the caller's turn; returns their deletions.
 
@@ -72,7 +73,7 @@ async def delete_rows(
             connection, revision, ChangeKind.DELETE_PHOTO, gallery_id, sorted(gone[gallery_id])
         )
     request_ids = {one.photo_id: one.request_id for one in doomed}
-    await change_log.copy_audit(
+    await audit.copy_entries(
         connection,
         action,
         [

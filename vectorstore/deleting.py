@@ -17,6 +17,7 @@ from runtime import failpoints, logs
 from runtime.errors import NotFound, NotReady, Overloaded, TwinError
 from runtime.logs import get_logger
 from vectorstore import change_log
+from vectorstore.audit import AuditAction
 from vectorstore.database import Database
 from vectorstore.delete_rows import Doomed, delete_rows
 from vectorstore.deletion_token import opens
@@ -151,7 +152,7 @@ class PhotoDeleter:
                     answers.append(None)
             await failpoints.reach_async("delete.before_rows")
             deletions = await delete_rows(
-                connection, list(doomed.values()), "delete_photo", self._follower.applied_revision
+                connection, list(doomed.values()), AuditAction.DELETE_PHOTO, self._follower.applied_revision
             )
             await failpoints.reach_async("delete.before_commit")
         await failpoints.reach_async("delete.committed")
@@ -188,7 +189,7 @@ class PhotoDeleter:
             )
             request_id = logs.request_id.get()
             doomed = [Doomed(row["photo_id"], request_id) for row in rows]
-            deletions = await delete_rows(connection, doomed, "expire_photo", self._follower.applied_revision)
+            deletions = await delete_rows(connection, doomed, AuditAction.EXPIRE_PHOTO, self._follower.applied_revision)
             await failpoints.reach_async("expiry.before_commit")
         await failpoints.reach_async("expiry.committed")
         self._follower.wake()

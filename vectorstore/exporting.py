@@ -52,5 +52,5 @@ class PhotoExporter:
             if not opens(token, row) or row is None:
                 raise NotFound("photo")
             faces = await connection.fetch(HELD_FACES_SQL, photo_id)
-            await audit.write_entry(connection, AuditAction.EXPORT_PHOTO, row["gallery"], photo_id)
+            await audit.write_entry(connection, AuditAction.EXPORT_PHOTO, row["gallery"], photo_id=photo_id)
         return HeldPhoto(photo_from_row(row, faces), row["gallery"], row["model_id"], row["expire_time"])

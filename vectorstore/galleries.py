@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from runtime import failpoints
 from runtime.errors import InvalidField, ModelMismatch, NotFound
-from vectorstore import change_log
+from vectorstore import audit, change_log
+from vectorstore.audit import AuditAction
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import ANSWER_MARGIN_S, Database
 from vectorstore.follower import Follower
@@ -64,7 +65,7 @@ class Galleries:
                 revision = await change_log.write_change(
                     connection, ChangeKind.CREATE_GALLERY, row["gallery_id"], above=self._follower.applied_revision
                 )
-                await change_log.write_audit(connection, "create_gallery", name, revision=revision)
+                await audit.write_entry(connection, AuditAction.CREATE_GALLERY, name, revision=revision)
                 await failpoints.reach_async("gallery.before_commit")
             else:
                 revision = await change_log.read_head(connection)
@@ -104,7 +105,9 @@ class Galleries:
             )
             await connection.execute("DELETE FROM photos WHERE gallery_id = $1", gallery_id, timeout=timeout_s)
             await connection.execute("DELETE FROM galleries WHERE gallery_id = $1", gallery_id, timeout=timeout_s)
-            await change_log.write_audit(connection, "delete_gallery", name, revision=revision)
+            await audit.write_entry(
+                connection, AuditAction.DELETE_GALLERY, name, revision=revision, photo_count=photo_count
+            )
             await failpoints.reach_async("gallery.before_commit")
         await failpoints.reach_async("gallery.committed")
         self._follower.wake()

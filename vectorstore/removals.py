@@ -3,7 +3,8 @@
 import uuid
 
 from runtime.errors import NotFound
-from vectorstore import change_log
+from vectorstore import audit, change_log
+from vectorstore.audit import AuditAction
 from vectorstore.database import Database
 from vectorstore.records import DeletionRecord
 from vectorstore.rows_sql import deletion_from_row
@@ -51,4 +52,4 @@ class Removals:
                 deletion_id,
             )
             if changed:
-                await change_log.write_audit(connection, "confirm_removal", "", photo_id=photo_id)
+                await audit.write_entry(connection, AuditAction.CONFIRM_REMOVAL, photo_id=photo_id)

@@ -13,7 +13,8 @@ import numpy as np
 
 from runtime import failpoints
 from runtime.errors import TwinError
-from vectorstore import change_log, face_copy
+from vectorstore import audit, change_log, face_copy
+from vectorstore.audit import AuditAction
 from vectorstore.catalog import CatalogFace, to_microseconds
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import Database
@@ -129,9 +130,9 @@ class _Insertion:
         for gallery_id, ids in self._changes():
             revision = self.stored[self._galleries[gallery_id][-1]].revision
             await change_log.insert_change(connection, revision, ChangeKind.ADD_PHOTO, gallery_id, ids.tolist())
-        await change_log.copy_audit(
+        await audit.copy_entries(
             connection,
-            "add_photo",
+            AuditAction.ADD_PHOTO,
             [(new.gallery.name, stored.photo_id, stored.revision, new.request_id) for new, stored in pairs],
         )
         await change_log.wake_followers(connection)

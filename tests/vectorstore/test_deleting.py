@@ -150,17 +150,20 @@ async def test_every_change_is_in_the_audit_log(stub: Any, rng: Rng, database: A
     added = await add_one(stub, photo(random_unit(rng)))
     await _delete(stub, added.photo_id)
     await stub.ConfirmRemoval(pb.ConfirmRemovalRequest(photo_id=added.photo_id))
+    other = await add_one(stub, photo(random_unit(rng)))
     await stub.DeleteGallery(pb.DeleteGalleryRequest(name="default"))
-    rows = await database.fetch("SELECT action, gallery, photo_id::text, request_id FROM audit_log ORDER BY audit_id")
+    rows = await database.fetch("SELECT *, photo_id::text AS id FROM audit_log ORDER BY audit_id")
     assert [row["action"] for row in rows] == [
         "create_gallery",
         "add_photo",
         "delete_photo",
         "confirm_removal",
+        "add_photo",
         "delete_gallery",
     ]
-    assert [row["photo_id"] for row in rows] == [None, *[added.photo_id] * 3, None]
+    assert [row["id"] for row in rows] == [None, *[added.photo_id] * 3, other.photo_id, None]
     assert all(row["request_id"] for row in rows)
+    assert [row["photo_count"] for row in rows] == [*[None] * 5, 1]
 
 
 async def test_many_photos_are_deleted_in_one_transaction_each_with_an_outcome(

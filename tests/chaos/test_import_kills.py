@@ -47,6 +47,8 @@ def test_a_gateway_killed_ten_times_imports_every_photo_once(own_stack: Stack, m
     assert failures == []
     assert (state.seen_count, state.added_count, state.unchanged_count) == (PHOTOS, PHOTOS, 0)
     assert sorted(asyncio.run(sources(own_stack))) == [f"album/{name}" for name in names]
+    logs = own_stack.log.read_text() + (own_stack.data_dir / "postgres" / "log").read_text(errors="replace")
+    assert not [name for name in names if name in logs]
     assert "0 originals without a photo, 0 photos without their original" in reconciled(own_stack)
 
 

@@ -101,7 +101,11 @@ class TokenKeeper:
 
 
 def _ask(credentials: Credentials, http: httplib2.Http) -> str:
-    credentials.refresh(google_auth_httplib2.Request(http))  # type: ignore[no-untyped-call]
+    try:
+        credentials.refresh(google_auth_httplib2.Request(http))  # type: ignore[no-untyped-call]
+    except (TypeError, KeyError, ValueError) as error:
+        # Half an answer, or a proxy's page, where a token was to be: the library does not look before it reads.
+        raise DriveUnavailable from error
     return str(credentials.token)
 
 

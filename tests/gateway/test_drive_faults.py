@@ -280,6 +280,13 @@ class TokenCheck:
         return await asyncio.to_thread(self._tokens.token)
 
 
+async def test_an_answer_that_holds_no_token_is_asked_for_again(emulator: DriveEmulator, store: DriveStore) -> None:
+    emulator.faults.add("wrong_bytes", "token")
+    await put(store)
+    assert emulator.faults.happened["wrong_bytes"] == 1
+    assert len(emulator.drive.photos()) == 1
+
+
 async def test_a_full_drive_says_so(emulator: DriveEmulator, store: DriveStore) -> None:
     await put(store)
     emulator.drive.quota_bytes = 10

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,27 @@ async def test_a_kept_photo_is_found_until_its_receipt_removes_it(page: Page, ne
     await choose(page, newton_photo)
     await see_twin(page)
     await expect(page.get_by_role("heading", name=_YOURSELF)).to_have_count(0)
+
+
+async def test_all_that_is_held_is_handed_out_for_the_receipt(page: Page, newton_photo: Path) -> None:
+    await choose(page, newton_photo)
+    await see_twin(page)
+    photo_id, token = await keep(page)
+    try:
+        await page.get_by_role("link", name="Remove a photo").click()
+        await field(page, "Photo id").fill(photo_id)
+        await field(page, "Deletion token").fill(token)
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Download what is held").click()
+        archive = await (await download.value).path()
+        assert "photo.json" in await asyncio.to_thread(lambda: zipfile.ZipFile(archive).namelist())
+        await expect(page.get_by_text("It is among your downloads")).to_be_visible()
+        await field(page, "Deletion token").fill("x" * 43)
+        await page.get_by_role("button", name="Download what is held").click()
+        await expect(page.get_by_role("alert").filter(has_text="No photo has this id and token")).to_be_visible()
+    finally:
+        await remove(page, photo_id, token)
+        await expect(page.get_by_role("heading", name="Removed")).to_be_visible()
 
 
 async def test_a_wrong_token_removes_nothing_and_says_so(page: Page) -> None:

@@ -14,6 +14,7 @@ from playwright.async_api import Page, Route, expect
 from tests.browser.conftest import DESKTOP, visit
 from tests.browser.steps import choose, choose_bytes, hand_over, see_twin
 from tests.support.photos import converted, huge_header_png, no_face_jpeg
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.browser
 
@@ -148,6 +149,18 @@ async def test_a_service_that_lacks_another_is_not_said_to_start(page: Page, new
     await page.unroute(re.compile("TwinService/Search$"))
     await page.get_by_role("button", name="Try now").click()
     await see_twin(page)
+
+
+async def test_a_service_that_is_killed_mid_search_is_waited_for(own_stack: Stack, newton_photo: Path) -> None:
+    url = f"http://{own_stack.addresses['gateway_http']}"
+    async with visit(url, DESKTOP) as page:
+        embedder = own_stack.service_process("embedder")
+        # Stopped, it takes the search and does not answer; killed, it has lost it.
+        embedder.suspend()
+        await choose(page, newton_photo)
+        await page.locator(".stage-searching").wait_for()
+        embedder.kill()
+        await expect(page.get_by_role("heading", name="Nobody else yet")).to_be_visible(timeout=60_000)
 
 
 async def test_a_search_can_be_cancelled_while_it_waits(page: Page, newton_photo: Path) -> None:

@@ -26,9 +26,9 @@ export function EveryoneGrid({ search }: { search: Done }) {
                 type="button"
                 class="card"
                 aria-pressed={face.index === chosen}
-                aria-label={nameOf(result, strings.face.name(place + 1, faces.length))}
                 onClick={() => void searchWithFace(face.index)}
               >
+                <span class="visually-hidden">{strings.face.name(place + 1, faces.length)}:</span>
                 <span class="small-pair">
                   <FaceCrop photo={search.photo} face={face} />
                   {result.twins[0] && <FacePhoto url={result.twins[0].faceUrl} alt="" />}
@@ -52,10 +52,4 @@ function Words({ result }: { result: FaceResult }) {
       <span class={match.person ? "card-name" : "card-name card-unnamed"}>{match.person || strings.face.unnamed}</span>
     </>
   );
-}
-
-function nameOf(result: FaceResult, face: string): string {
-  const match = result.twins[0]?.match;
-  if (!match) return strings.everyone.without(face);
-  return strings.everyone.pair(face, match.person || strings.face.unnamed, match.similarity?.percent ?? 0);
 }

@@ -1,11 +1,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { exportPhoto } from "../state/exporting";
 import { forgetRemoval, removePhoto } from "../state/removing";
 import type { Removal } from "../state/state";
 import { strings } from "../strings";
 import { Problem } from "./Problem";
 import { useLostFocus } from "./useLostFocus";
 
-/** The place to remove a kept photo with what its receipt says. */
+/** The place to remove a kept photo, or to be given all that is held about it, with what its receipt says. */
 export function ManagePanel({ removal }: { removal: Removal }) {
   const panel = useRef<HTMLElement>(null);
   useLostFocus(panel, removal.phase);
@@ -25,11 +26,14 @@ function RemoveForm({ removal }: { removal: Removal }) {
   const words = strings.manage;
   const [photoId, setPhotoId] = useState("");
   const [token, setToken] = useState("");
-  const removing = removal.phase === "removing";
+  const busy = removal.phase === "removing" || removal.phase === "exporting";
   const filled = photoId.trim() !== "" && token.trim() !== "";
   const submit = (event: Event) => {
     event.preventDefault();
-    if (filled && !removing) void removePhoto(photoId.trim(), token.trim());
+    if (filled && !busy) void removePhoto(photoId.trim(), token.trim());
+  };
+  const save = () => {
+    if (filled && !busy) void exportPhoto(photoId.trim(), token.trim());
   };
   return (
     <form onSubmit={submit}>
@@ -41,10 +45,14 @@ function RemoveForm({ removal }: { removal: Removal }) {
       <Field name={words.token} value={token} set={setToken} />
       {removal.phase === "failed" && <Problem problem={removal.problem} reveal />}
       <div class="actions">
-        <button type="submit" class="button button-main" aria-disabled={!filled || removing}>
-          {removing ? words.removing : words.remove}
+        <button type="submit" class="button button-main" aria-disabled={!filled || busy}>
+          {removal.phase === "removing" ? words.removing : words.remove}
+        </button>
+        <button type="button" class="button button-quiet" aria-disabled={!filled || busy} onClick={save}>
+          {removal.phase === "exporting" ? words.exporting : words.export}
         </button>
       </div>
+      <p role="status">{removal.phase === "exported" && words.exported}</p>
     </form>
   );
 }

@@ -2,6 +2,7 @@ import { useRef, useState } from "preact/hooks";
 import { closeKeepPanel } from "../state/keeping";
 import type { Receipt } from "../state/state";
 import { strings } from "../strings";
+import { saveFile } from "../state/saveFile";
 
 /** The receipt for a kept photo: its id, and the token that removes it, shown this once. */
 export function ReceiptPanel({ receipt }: { receipt: Receipt }) {
@@ -68,16 +69,8 @@ function CopyField({ name, value }: { name: string; value: string }) {
   );
 }
 
-const REVOKE_AFTER_MS = 60_000;
-
 function download({ photoName, photoId, deletionToken }: Receipt) {
   const address = `${location.origin}/#manage`;
   const text = strings.receipt.file(photoName, photoId, deletionToken, address);
-  const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = strings.receipt.fileName;
-  link.click();
-  // Some browsers read it only after the click has been handled.
-  setTimeout(() => URL.revokeObjectURL(url), REVOKE_AFTER_MS);
+  saveFile(strings.receipt.fileName, new Blob([text], { type: "text/plain" }));
 }

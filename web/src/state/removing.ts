@@ -25,6 +25,6 @@ export async function removePhoto(photoId: string, deletionToken: string): Promi
 
 /** Puts the outcome away; one that is still to come is not forgotten. */
 export function forgetRemoval(): void {
-  if (page.get().removal.phase === "removing") return;
+  if (["removing", "exporting"].includes(page.get().removal.phase)) return;
   show({ phase: "idle" });
 }

@@ -84,6 +84,8 @@ export type Keep =
 export type Removal =
   | { phase: "idle" }
   | { phase: "removing" }
+  | { phase: "exporting" }
+  | { phase: "exported" }
   | { phase: "removed"; faceCount: number; originalRemoved: boolean }
   | { phase: "failed"; problem: Problem };
 

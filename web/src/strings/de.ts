@@ -169,7 +169,7 @@ export const de: Strings = {
     already: "Ein Foto kannst du schon wählen: Gesucht wird, sobald der Dienst bereit ist.",
     dropHere: "Loslassen und suchen",
     zone: "Dein Foto",
-    zoneAction: "Ein Foto wählen, mit dem gesucht wird",
+    zoneAction: "Dein Foto: eins wählen, mit dem gesucht wird",
     zoneTwin: "Dein Zwilling",
   },
 
@@ -328,8 +328,6 @@ export const de: Strings = {
     asking: "Alle Zwillinge werden gesucht",
     title: "Alle und ihr Zwilling",
     nobody: "Kein Zwilling",
-    pair: (face, twin, percent) => `${face}: ${twin}, ${percentOf(percent)} Prozent ähnlich`,
-    without: (face) => `${face}: kein Zwilling`,
   },
 
   yourself: {
@@ -378,7 +376,10 @@ export const de: Strings = {
 
   manage: {
     title: "Foto löschen",
-    lead: "Jedes Foto, das hier behalten wurde, lässt sich mit Kennung und Schlüssel vom Beleg löschen.",
+    lead: "Mit Kennung und Schlüssel vom Beleg lässt sich ein hier behaltenes Foto löschen, und alles dazu herunterladen.",
+    export: "Alles dazu herunterladen",
+    exporting: "Alles wird geholt",
+    exported: "Es liegt bei deinen Downloads: das Foto, seine Gesichter und das, wozu zugestimmt wurde.",
     id: "Kennung des Fotos",
     token: "Schlüssel zum Löschen",
     remove: "Dieses Foto löschen",

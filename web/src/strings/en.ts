@@ -188,7 +188,7 @@ export const en = {
     already: "You can choose a photo already: it is searched as soon as the service is ready.",
     dropHere: "Drop to search",
     zone: "Your photo",
-    zoneAction: "Choose a photo to search with",
+    zoneAction: "Your photo: choose one to search with",
     zoneTwin: "Your twin",
   },
 
@@ -326,8 +326,6 @@ export const en = {
     asking: "Looking for everyone's twin",
     title: "Everyone and their twin",
     nobody: "No twin found",
-    pair: (face: string, twin: string, percent: number) => `${face}: ${twin}, ${percentOf(percent)} percent alike`,
-    without: (face: string) => `${face}: no twin found`,
   },
 
   yourself: {
@@ -376,7 +374,10 @@ export const en = {
 
   manage: {
     title: "Remove a photo",
-    lead: "Every photo that was kept here can be removed with the id and the token on its receipt.",
+    lead: "With the id and the token on its receipt, a photo that was kept here can be removed, and all that is held about it downloaded.",
+    export: "Download what is held",
+    exporting: "Fetching all of it",
+    exported: "It is among your downloads: the photo, its faces and what was agreed to.",
     id: "Photo id",
     token: "Deletion token",
     remove: "Remove this photo",

@@ -179,14 +179,6 @@ def test_origins_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert load_settings(GatewaySettings).allowed_origins == ("https://a.example", "http://b.example:8080")
 
 
-def test_drive_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from gateway.service import open_photo_store
-
-    monkeypatch.setenv("TWIN_PHOTO_STORE", "drive")
-    with pytest.raises(StartupError, match="not in this version"):
-        open_photo_store(load_settings(GatewaySettings))
-
-
 async def test_what_is_no_http_is_refused_and_not_repeated_in_the_log(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:

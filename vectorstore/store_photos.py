@@ -4,10 +4,13 @@ A change names every face that the transaction adds to its gallery, under the la
 log grows with transactions and not with photos, and whoever has applied a change has applied all revisions below it.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,7 +22,6 @@ from vectorstore.catalog import CatalogFace, to_microseconds
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import Database
 from vectorstore.face_copy import FaceRows
-from vectorstore.index.base import Ids
 from vectorstore.known_photos import KnownPhotos, NewPhoto, SameAs
 from vectorstore.metrics import ADD_BATCH_PHOTOS, PHOTOS_ADDED
 from vectorstore.own_rows import IndexedFaces, OwnRows
@@ -27,6 +29,11 @@ from vectorstore.records import StoredPhoto
 from vectorstore.rows_sql import FACE_COLUMNS, PHOTO_COLUMNS, photo_row
 
 Outcome = StoredPhoto | TwinError
+
+# One at a time, as batches have their turns. Its own: asyncio's threads may all be waiting for galleries' locks.
+_PREPARING: Final = ThreadPoolExecutor(1, "prepare-faces")
+# Fewer are prepared sooner than a thread begins.
+_MANY_FACES: Final = 64
 
 
 async def store_photos(
@@ -49,8 +56,8 @@ async def store_photos(
         if places:
             insertion = await _Insertion.begin(connection, [batch[position] for position in places], applied_revision)
             added = dict(zip(places, insertion.stored, strict=True))
-            await insertion.write(connection)
-            await after_commit.enter_async_context(own_rows.offered(insertion.indexed_faces()))
+            indexed_faces = await insertion.write(connection)
+            await after_commit.enter_async_context(own_rows.offered(indexed_faces))
             await failpoints.reach_async("add.before_commit")
     await failpoints.reach_async("add.committed")
     if added:
@@ -88,7 +95,6 @@ class _Insertion:
         self._galleries: dict[int, list[int]] = {}
         for position, one in enumerate(new):
             self._galleries.setdefault(one.gallery.gallery_id, []).append(position)
-        self._rows = [self._face_rows(gallery_id, positions) for gallery_id, positions in self._galleries.items()]
 
     @classmethod
     async def begin(cls, connection: Any, new: Sequence[NewPhoto], applied_revision: int) -> "_Insertion":
@@ -113,9 +119,13 @@ class _Insertion:
             vectors=np.array([face.embedding for photo in photos for face in photo.faces], dtype=np.float32),
         )
 
-    async def write(self, connection: Any) -> None:
-        """Writes everything in the caller's transaction."""
+    async def write(self, connection: Any) -> dict[int, IndexedFaces]:
+        """Writes everything in the caller's transaction.
+
+        Returns by the revision of its change what the follower needs of each gallery's new faces.
+        """
         await failpoints.reach_async("add.before_copy")
+        preparing = self._begin_preparing()
         pairs = list(zip(self._new, self.stored, strict=True))
         await connection.copy_records_to_table(
             "photos",
@@ -126,25 +136,37 @@ class _Insertion:
             ],
         )
         await failpoints.reach_async("add.between_copies")
-        await connection.copy_to_table("faces", columns=FACE_COLUMNS, source=_pieces(self._rows), format="binary")
-        for gallery_id, ids in self._changes():
-            revision = self.stored[self._galleries[gallery_id][-1]].revision
-            await change_log.insert_change(connection, revision, ChangeKind.ADD_PHOTO, gallery_id, ids.tolist())
+        prepared = await preparing
+        await connection.copy_to_table("faces", columns=FACE_COLUMNS, source=prepared.copied(), format="binary")
+        for revision, faces in prepared.indexed_faces.items():
+            await change_log.insert_change(
+                connection, revision, ChangeKind.ADD_PHOTO, faces.gallery_id, faces.ids.tolist()
+            )
         await audit.copy_entries(
             connection,
             AuditAction.ADD_PHOTO,
             [(new.gallery.name, stored.photo_id, stored.revision, new.request_id) for new, stored in pairs],
         )
         await change_log.wake_followers(connection)
+        return prepared.indexed_faces
 
-    def _changes(self) -> list[tuple[int, Ids]]:
-        return [(rows.gallery_id, rows.ids) for rows in self._rows]
+    def _begin_preparing(self) -> "asyncio.Future[_Prepared]":
+        """Makes faces into rows; of many in a thread, while PostgreSQL takes the photos' own."""
+        loop = asyncio.get_running_loop()
+        if sum(len(one.photo.faces) for one in self._new) >= _MANY_FACES:
+            return loop.run_in_executor(_PREPARING, self._prepare)
+        done = loop.create_future()
+        done.set_result(self._prepare())
+        return done
 
-    def indexed_faces(self) -> dict[int, IndexedFaces]:
-        """Returns by the revision of its change what the follower needs of each gallery's new faces."""
+    def _prepare(self) -> "_Prepared":
+        rows = [self._face_rows(gallery_id, positions) for gallery_id, positions in self._galleries.items()]
+        return _Prepared(list(face_copy.copy_content(rows)), self._indexed_faces(rows))
+
+    def _indexed_faces(self, all_rows: Sequence[FaceRows]) -> dict[int, IndexedFaces]:
         found = {}
         create_time_us = to_microseconds(self._create_time)
-        for rows, positions in zip(self._rows, self._galleries.values(), strict=True):
+        for rows, positions in zip(all_rows, self._galleries.values(), strict=True):
             catalog_faces = [
                 CatalogFace(
                     face_id=face_id,
@@ -165,6 +187,13 @@ class _Insertion:
         return found
 
 
-async def _pieces(rows: Sequence[FaceRows]) -> AsyncIterator[bytes]:
-    for piece in face_copy.copy_content(rows):
-        yield piece
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Faces as COPY reads them, piece by piece, and as the follower needs them."""
+
+    pieces: list[bytes]
+    indexed_faces: dict[int, IndexedFaces]
+
+    async def copied(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece

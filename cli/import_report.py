@@ -26,18 +26,19 @@ class ImportReport:
     The file is made at the first such photo, and each row is written at once: a killed import leaves its report.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, tells_faces: bool = True) -> None:
+        """tells_faces: False where the service does not tell how many faces a photo gave."""
         self.path = path
         self.counts = dict.fromkeys(Outcome, 0)
-        # Where the service tells of each photo by itself.
-        self.face_count: int | None = None
+        self.face_count = 0
+        self._tells_faces = tells_faces
         self._file: TextIO | None = None
         self._lock = threading.Lock()
 
     def added(self, face_count: int) -> None:
         """Counts a photo that is in the gallery now."""
         self.counts[Outcome.ADDED] += 1
-        self.face_count = (self.face_count or 0) + face_count
+        self.face_count += face_count
 
     def unchanged(self) -> None:
         """Counts a photo that was in the gallery before."""
@@ -71,7 +72,7 @@ class ImportReport:
     def tell(self, console: Console) -> None:
         """Prints the counts, and where the rows are."""
         counts = self.counts
-        faces = "" if self.face_count is None else f" ({self.face_count} faces)"
+        faces = f" ({self.face_count} faces)" if self._tells_faces else ""
         console.print(
             f"{counts[Outcome.ADDED]} photos added{faces}, {counts[Outcome.UNCHANGED]} already there, "
             f"{counts[Outcome.SKIPPED]} skipped."

@@ -56,7 +56,7 @@ def import_stored(options: StoredOptions, settings: ClientSettings, console: Con
 
     Raises CommandError when the import cannot begin, or does not move any more.
     """
-    report = ImportReport(options.report)
+    report = ImportReport(options.report, tells_faces=False)
     try:
         with import_progress(console) as progress:
             task = progress.add_task("Looking", total=None)

@@ -13,7 +13,7 @@ BENCH_READY := .venv/.bench-ready
 NODE_READY := web/node_modules/.ready
 PAGE := web/dist/index.html
 WORKERS ?= 3
-WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/tsconfig.json
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/packed.ts web/tsconfig.json
 
 .PHONY: help setup demo test bench check lint types contracts unit web-test browser-deps format generate lock screenshots clean
 

@@ -2,7 +2,11 @@
 
 import gzip
 import os
+import re
 from pathlib import Path
+
+import pytest
+from playwright.async_api import Page
 
 from gateway.page import find_web_dir
 
@@ -20,3 +24,12 @@ def test_scripts_and_styles_stay_within_their_budget() -> None:
 
     assert 0 < packed_bytes(".js") <= _MAX_SCRIPT_BYTES
     assert 0 < packed_bytes(".css") <= _MAX_STYLE_BYTES
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("kind", ["js", "css"])
+async def test_scripts_and_styles_travel_packed(page: Page, kind: str) -> None:
+    async with page.expect_response(re.compile(rf"/assets/index-.*\.{kind}$")) as response:
+        await page.reload()
+    assert (await (await response.value).all_headers())["content-encoding"] in ("br", "gzip")
+    await page.get_by_text("faces in the gallery").wait_for()

@@ -78,17 +78,19 @@ class Follower:
         self._wake.set()
 
     async def wait_for(self, revision: int, timeout_s: float) -> None:
-        """Returns once the revision is applied; raises NotReady when that takes longer than ``timeout_s``."""
+        """Returns once the revision is applied; raises NotReady after ``timeout_s``, or when PostgreSQL is away."""
         if self._applied_revision >= revision:
             return
         self.wake()
         try:
             async with asyncio.timeout(timeout_s), self._progress:
-                await self._progress.wait_for(lambda: self._applied_revision >= revision)
+                await self._progress.wait_for(lambda: self._applied_revision >= revision or not self._database.is_up)
         except TimeoutError:
+            pass
+        if self._applied_revision < revision:
             raise NotReady(
                 f"this replica has applied revision {self._applied_revision}, not yet {revision}", retry_delay_s=0.5
-            ) from None
+            )
 
     async def load(self) -> None:
         """Builds the projection from PostgreSQL, as of one moment, and applies what came since; errors unmapped."""
@@ -134,6 +136,8 @@ class Follower:
                 if not is_unavailable(error):
                     raise
                 _log.warning("the change log cannot be read; trying again", error=type(error).__name__)
+            # Those who wait may be waiting for a server that is away.
+            await self._tell_waiters()
             await asyncio.sleep(retry_s)
             retry_s = min(retry_s * 2, _LAST_RETRY_S)
 
@@ -228,6 +232,9 @@ class Follower:
             facts = view.index.facts()
             FACES.labels(view.gallery.name).set(facts.face_count)
             TOMBSTONES.labels(view.gallery.name).set(facts.tombstone_count)
+        await self._tell_waiters()
+
+    async def _tell_waiters(self) -> None:
         async with self._progress:
             self._progress.notify_all()
 

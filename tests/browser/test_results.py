@@ -176,5 +176,5 @@ async def test_further_photos_of_a_person_are_behind_the_first(
         await page.locator(".viewer-outline").wait_for()
     finally:
         for receipt in receipts:
-            request = gateway_pb2.DeletePhotoRequest(photo_id=receipt.photo_id, deletion_token=receipt.deletion_token)
-            stub.DeletePhoto(request)
+            deletion = gateway_pb2.DeletePhotoRequest(photo_id=receipt.photo_id, deletion_token=receipt.deletion_token)
+            stub.DeletePhoto(deletion)

@@ -266,3 +266,16 @@ async def test_a_photo_dropped_where_none_is_wanted_does_not_leave_the_page(page
     assert left_to_the_browser == []
     await expect(page.locator(".drop-veil")).to_have_count(0)
     await expect(page.get_by_role("heading", name="Remove a photo")).to_be_visible()
+
+
+async def test_the_address_names_the_gallery_and_one_that_is_not_there_is_told(
+    page: Page, twin_page_url: str, newton_photo: Path
+) -> None:
+    await page.goto(f"{twin_page_url}/?gallery=family")
+    await expect(page.locator(".problem")).to_contain_text("The gallery was not found")
+    await choose(page, newton_photo)
+    await expect(page.get_by_role("heading", name="The gallery was not found")).to_be_visible()
+    await page.goto(f"{twin_page_url}/?gallery=default")
+    await expect(page.locator(".gallery-count")).to_have_text(re.compile(r"^\d+ faces in “default”$"))
+    await choose(page, newton_photo)
+    await see_twin(page)

@@ -30,10 +30,10 @@ class NoDatabase(DependencyUnavailable):
     """There is no database for the jobs of imports."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(DEPENDENCY)
-        self.message = (
-            "imports keep their jobs in PostgreSQL, and the gateway finds none: set TWIN_DATABASE_URL for it as for "
-            f"the vector store, or run both on one TWIN_DATA_DIR (no embedded PostgreSQL runs in its {folder.name!r})"
+        super().__init__(
+            DEPENDENCY,
+            message="imports keep their jobs in PostgreSQL, and the gateway finds none: set TWIN_DATABASE_URL for it "
+            f"as for the vector store, or run both on one TWIN_DATA_DIR (no embedded one runs in its {folder.name!r})",
         )
 
 

@@ -26,8 +26,7 @@ from runtime.status import error_info, to_status
 # Photos on their way to the embedder, whose bytes are in memory, and those bytes together.
 _MAX_IN_PROGRESS: Final = 16
 _MAX_BYTES_IN_PROGRESS: Final = 64 * 2**20
-# What passes by itself is tried this often before the photo counts as failed.
-MAX_ATTEMPTS: Final = 6
+# What passes by itself.
 _PASSING: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -68,11 +67,11 @@ class FileImporter:
                     return Settled(file.listed.key, UNCHANGED, info.metadata.get("photo_id") if info else None)
                 if reason == ModelMismatch.reason:
                     raise ImportStopped(error) from error
-                return _failed(file, error)
+                return _outcome(file, error)
             except StorageFull as error:
                 raise ImportStopped(error) from error
             except TwinError as error:
-                return _failed(file, error)
+                return _outcome(file, error)
 
     async def _import(
         self, file: OpenFile, run: ImportRun, ledger: ImportLedger, line: EnrolLine, time_left: TimeLeft
@@ -137,7 +136,5 @@ def failed(key: str, error: TwinError) -> Settled:
     return Settled(key, FAILED, error=to_status(error).SerializeToString())
 
 
-def _failed(file: OpenFile, error: TwinError) -> Settled | TwinError:
-    if code_of(error) in _PASSING and file.attempt_count + 1 < MAX_ATTEMPTS:
-        return error
-    return failed(file.listed.key, error)
+def _outcome(file: OpenFile, error: TwinError) -> Settled | TwinError:
+    return error if code_of(error) in _PASSING else failed(file.listed.key, error)

@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Final
 
 from gateway.embedder_client import DEPENDENCY, Embedder
 from gateway.records import NewPhoto, StoredPhoto
 from runtime.errors import DependencyUnavailable, PeerError, TwinError
+
+# grpc.aio's own words, with the status INTERNAL, where the other side ended the call while a request was written.
+_ENDED_WHILE_WRITING: Final = "Internal error from Core"
 
 
 class ImportStopped(Exception):
@@ -53,7 +57,8 @@ class EnrolLine:
                     else:
                         answer.set_result(outcome)
         except TwinError as error:
-            broken = error
+            if error.message != _ENDED_WHILE_WRITING:
+                broken = error
         finally:
             self._broken = broken
             for answer in self._answers.values():

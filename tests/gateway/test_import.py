@@ -191,6 +191,7 @@ async def test_a_caller_that_leaves_ends_the_import(gateway: Gateway) -> None:
 async def test_files_that_vanish_or_cannot_be_read_fail_alone(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gateway.import_share.FIRST_DELAY_S", 0.001)
     for name in ("a.jpg", "gone.jpg", "locked.jpg", "odd\\name.jpg", "z.jpg"):
         put(gateway, name, picture(seed=len(name)) + name.encode())
     real = LocalStore.get
@@ -277,6 +278,31 @@ async def test_what_passes_is_tried_again(gateway: Gateway, monkeypatch: pytest.
     monkeypatch.setattr(LocalStore, "get", get)
     state, failures = await run_import(gateway)
     assert (counts(state), failures) == ((2, 2, 0, 0), [])
+
+
+async def test_photos_that_never_can_be_read_are_given_up_and_the_import_ends(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.import_share.FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr("gateway.import_share.MAX_ATTEMPTS_IN_VAIN", 3)
+    for name in ("a.jpg", "bad1.jpg", "bad2.jpg"):
+        put(gateway, name, picture(seed=1) + name.encode())
+    real = LocalStore.get
+
+    async def get(store: LocalStore, key: str, max_bytes: int) -> bytes:
+        if key.startswith("bad"):
+            raise DependencyUnavailable("local")
+        return await real(store, key, max_bytes)
+
+    monkeypatch.setattr(LocalStore, "get", get)
+    state, failures = await run_import(gateway)
+    assert counts(state) == (3, 1, 0, 2)
+    assert {failure.error.code for failure in failures} == {grpc.StatusCode.UNAVAILABLE.value[0]}
+    (gateway.photos_dir / "a.jpg").unlink()
+    for _ in range(2):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await run_import(gateway)
+    assert counts((await run_import(gateway))[0]) == (2, 0, 0, 2)
 
 
 async def test_two_importers_share_one_import(gateway: Gateway, tmp_path: Path, database_url: str) -> None:

@@ -1,5 +1,7 @@
 """Answers to callers, from what the journeys found."""
 
+from collections.abc import Sequence
+
 from google.rpc import status_pb2
 from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2
@@ -77,6 +79,16 @@ def stats_response(gallery: Gallery, model: Model, policy_version: str) -> pb.Ge
         face_count=gallery.face_count,
         model_pack=model.pack,
         policy_version=policy_version,
+    )
+
+
+def galleries_response(galleries: Sequence[Gallery]) -> pb.ListGalleriesResponse:
+    """Returns galleries with their sizes."""
+    return pb.ListGalleriesResponse(
+        galleries=[
+            pb.GallerySummary(name=gallery.name, photo_count=gallery.photo_count, face_count=gallery.face_count)
+            for gallery in galleries
+        ]
     )
 
 

@@ -31,6 +31,7 @@ REQUIRED_ROLES: Final[dict[str, Role]] = {
     "GetPhoto": Role.VISITOR,
     "ExportPhoto": Role.VISITOR,
     "GetStats": Role.VISITOR,
+    "ListGalleries": Role.VISITOR,
     "ImportPhotos": Role.ADMIN,
     "ReconcilePhotos": Role.ADMIN,
 }

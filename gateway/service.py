@@ -18,6 +18,7 @@ from gateway.drive_store import DriveStore
 from gateway.embedder_client import Embedder
 from gateway.export import Exporter
 from gateway.export_http import ExportRoute
+from gateway.galleries import GalleryList
 from gateway.grpc_web import GrpcWebProxy
 from gateway.http_app import HttpParts, make_http_app
 from gateway.import_database import ImportDatabase
@@ -121,6 +122,7 @@ class GatewayService:
         journeys = Journeys(
             embedder=self._embedder,
             vectors=self._vectors,
+            galleries=GalleryList(self._vectors, settings.public_galleries),
             searcher=Searcher(
                 self._embedder,
                 self._vectors,

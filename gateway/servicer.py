@@ -17,6 +17,7 @@ from gateway.checks import Limits, check_image
 from gateway.compare import Comparer
 from gateway.embedder_client import Embedder
 from gateway.export import Exporter
+from gateway.galleries import GalleryList
 from gateway.importer import Importer
 from gateway.keep import Keeper
 from gateway.photo_urls import PhotoUrls
@@ -40,6 +41,7 @@ class Journeys:
 
     embedder: Embedder
     vectors: VectorStore
+    galleries: GalleryList
     searcher: Searcher
     comparer: Comparer
     keeper: Keeper
@@ -160,6 +162,15 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
             gallery = await self._journeys.vectors.get_gallery(name, timeout_s)
             model = await self._journeys.embedder.get_model(time_left_s(context, self._store_timeout_s))
             return answers.stats_response(gallery, model, self._policy_version)
+
+    async def ListGalleries(  # noqa: N802
+        self, request: pb.ListGalleriesRequest, context: Context
+    ) -> pb.ListGalleriesResponse:
+        """Names the galleries to choose from."""
+        with self._enter("ListGalleries", context) as role:
+            timeout_s = time_left_s(context, self._store_timeout_s)
+            found = await self._journeys.galleries.list_galleries(timeout_s, is_admin=role is Role.ADMIN)
+            return answers.galleries_response(found)
 
     async def ImportPhotos(  # noqa: N802
         self, request: pb.ImportPhotosRequest, context: Context

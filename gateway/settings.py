@@ -9,7 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from gateway.drive_settings import DriveSettings
+from gateway.galleries import EVERY_GALLERY
+from runtime.errors import InvalidField
 from runtime.images.opencv import HARD_MAX_IMAGE_PIXELS
+from runtime.names import DEFAULT_GALLERY, check_gallery_name
 from runtime.settings import BindAddress
 
 _HOST = re.compile(r"[a-z0-9_.-]{1,253}")
@@ -36,8 +39,16 @@ def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
+def _check_galleries(names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(name if name == EVERY_GALLERY else check_gallery_name(name) for name in names)
+    except InvalidField as error:
+        raise ValueError(f"{error}, several divided by commas, or * for all galleries") from error
+
+
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list), AfterValidator(_check_origins)]
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list), AfterValidator(_check_hosts)]
+Galleries = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list), AfterValidator(_check_galleries)]
 
 
 class GatewaySettings(DriveSettings):
@@ -57,6 +68,8 @@ class GatewaySettings(DriveSettings):
     # Names that browsers reach the gateway by, through a proxy say, besides "localhost" and every number. Without any,
     # a gateway that other machines reach answers to every name.
     allowed_hosts: Hosts = ()
+    # What visitors can pick on the page; others are searched by whoever knows their names. "*" for all of them.
+    public_galleries: Galleries = (DEFAULT_GALLERY,)
     # The built page; found beside the package when unset.
     web_dir: Path | None = None
     # Where imports keep their jobs; the embedded PostgreSQL under the data folder when unset. Secret, since it can hold

@@ -150,13 +150,14 @@ class VectorStore:
 
     async def get_gallery(self, name: str, timeout_s: float) -> Gallery:
         """Returns a gallery; raises NotFound. timeout_s is for each page."""
-        async with aclosing(self._list_galleries(timeout_s)) as galleries:
+        async with aclosing(self.list_galleries(timeout_s)) as galleries:
             async for gallery in galleries:
                 if gallery.name == name:
                     return gallery
         raise NotFound("gallery")
 
-    async def _list_galleries(self, timeout_s: float) -> AsyncGenerator[Gallery, None]:
+    async def list_galleries(self, timeout_s: float) -> AsyncGenerator[Gallery, None]:
+        """Yields every gallery, by name. timeout_s is for each page."""
         token = ""
         while True:
             request = pb.ListGalleriesRequest(page_size=_PAGE_SIZE, page_token=token)
@@ -171,7 +172,7 @@ class VectorStore:
 
     async def list_photos(self, timeout_s: float) -> AsyncGenerator[ListedPhoto, None]:
         """Yields every photo of every gallery. timeout_s is for each page."""
-        async for gallery in self._list_galleries(timeout_s):
+        async for gallery in self.list_galleries(timeout_s):
             token = ""
             while True:
                 request = pb.ListPhotosRequest(gallery=gallery.name, page_size=_PHOTO_PAGE_SIZE, page_token=token)

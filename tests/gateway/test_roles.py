@@ -34,6 +34,7 @@ TABLE: dict[str, tuple[Message, grpc.StatusCode, grpc.StatusCode]] = {
     "GetPhoto": (pb.GetPhotoRequest(photo_id=NOBODYS_ID), NOT_FOUND, NOT_FOUND),
     "ExportPhoto": (pb.ExportPhotoRequest(photo_id=NOBODYS_ID), INVALID, NOT_FOUND),
     "GetStats": (pb.GetStatsRequest(), OK, OK),
+    "ListGalleries": (pb.ListGalleriesRequest(), OK, OK),
     # This gateway has no database for the jobs of imports.
     "ImportPhotos": (pb.ImportPhotosRequest(), grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE),
     "ReconcilePhotos": (pb.ReconcilePhotosRequest(), grpc.StatusCode.PERMISSION_DENIED, OK),

@@ -9,7 +9,7 @@ const INVALID_ARGUMENT = 3;
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
 
-const { search, detectFaces, compare, addPhoto, deletePhoto, getPhoto, exportPhoto, getStats } = TwinService.method;
+const { search, detectFaces, compare, addPhoto, deletePhoto, getPhoto, exportPhoto, getStats, listGalleries } = TwinService.method;
 const { importPhotos, reconcilePhotos } = TwinService.method;
 
 async function failure(call: Promise<unknown>): Promise<CallFailed> {
@@ -46,6 +46,11 @@ export function callEveryMethod(name: string, plain: Client): void {
       const stats = await client.unary(getStats, {});
       expect(stats.policyVersion).toMatch(/^\d{4}-\d{2}/);
       expect(stats.modelPack).not.toBe("");
+    });
+
+    test("ListGalleries names the gallery that visitors are shown", async () => {
+      const { galleries } = await client.unary(listGalleries, {});
+      expect(galleries.map((gallery) => gallery.name)).toEqual(["default"]);
     });
 
     test("DetectFaces finds the face", async () => {

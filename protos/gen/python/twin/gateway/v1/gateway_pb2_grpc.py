@@ -75,6 +75,11 @@ class TwinServiceStub:
                 request_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetStatsResponse.FromString,
                 _registered_method=True)
+        self.ListGalleries = channel.unary_unary(
+                '/twin.gateway.v1.TwinService/ListGalleries',
+                request_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+                response_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
+                _registered_method=True)
         self.ImportPhotos = channel.unary_stream(
                 '/twin.gateway.v1.TwinService/ImportPhotos',
                 request_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ImportPhotosRequest.SerializeToString,
@@ -150,6 +155,14 @@ class TwinServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGalleries(self, request, context):
+        """ListGalleries names the galleries that visitors are shown, which the operator chooses; all of them with the admin role.
+        A gallery that is not listed can be searched all the same by whoever knows its name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportPhotos(self, request, context):
         """ImportPhotos brings a Drive folder's photos into a gallery, and says how far it is; calling it again goes on where it
         stopped. Needs the admin role.
@@ -209,6 +222,11 @@ def add_TwinServiceServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetStatsRequest.FromString,
                     response_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.GetStatsResponse.SerializeToString,
+            ),
+            'ListGalleries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGalleries,
+                    request_deserializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ListGalleriesRequest.FromString,
+                    response_serializer=twin_dot_gateway_dot_v1_dot_gateway__pb2.ListGalleriesResponse.SerializeToString,
             ),
             'ImportPhotos': grpc.unary_stream_rpc_method_handler(
                     servicer.ImportPhotos,
@@ -438,6 +456,33 @@ class TwinService:
             '/twin.gateway.v1.TwinService/GetStats',
             twin_dot_gateway_dot_v1_dot_gateway__pb2.GetStatsRequest.SerializeToString,
             twin_dot_gateway_dot_v1_dot_gateway__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGalleries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.gateway.v1.TwinService/ListGalleries',
+            twin_dot_gateway_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+            twin_dot_gateway_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,10 @@ class TwinServiceStub:
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatsRequest, _gateway_pb2.GetStatsResponse]
     """GetStats describes the gallery to visitors."""
+    ListGalleries: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListGalleriesRequest, _gateway_pb2.ListGalleriesResponse]
+    """ListGalleries names the galleries that visitors are shown, which the operator chooses; all of them with the admin role.
+    A gallery that is not listed can be searched all the same by whoever knows its name.
+    """
     ImportPhotos: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ImportPhotosRequest, _gateway_pb2.ImportPhotosResponse]
     """ImportPhotos brings a Drive folder's photos into a gallery, and says how far it is; calling it again goes on where it
     stopped. Needs the admin role.
@@ -88,6 +92,10 @@ class TwinServiceAsyncStub(TwinServiceStub):
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatsRequest, _gateway_pb2.GetStatsResponse]  # type: ignore[assignment]
     """GetStats describes the gallery to visitors."""
+    ListGalleries: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListGalleriesRequest, _gateway_pb2.ListGalleriesResponse]  # type: ignore[assignment]
+    """ListGalleries names the galleries that visitors are shown, which the operator chooses; all of them with the admin role.
+    A gallery that is not listed can be searched all the same by whoever knows its name.
+    """
     ImportPhotos: _aio.UnaryStreamMultiCallable[_gateway_pb2.ImportPhotosRequest, _gateway_pb2.ImportPhotosResponse]  # type: ignore[assignment]
     """ImportPhotos brings a Drive folder's photos into a gallery, and says how far it is; calling it again goes on where it
     stopped. Needs the admin role.
@@ -168,6 +176,16 @@ class TwinServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GetStatsResponse, _abc.Awaitable[_gateway_pb2.GetStatsResponse]]:
         """GetStats describes the gallery to visitors."""
+
+    @_abc_1.abstractmethod
+    def ListGalleries(
+        self,
+        request: _gateway_pb2.ListGalleriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListGalleriesResponse, _abc.Awaitable[_gateway_pb2.ListGalleriesResponse]]:
+        """ListGalleries names the galleries that visitors are shown, which the operator chooses; all of them with the admin role.
+        A gallery that is not listed can be searched all the same by whoever knows its name.
+        """
 
     @_abc_1.abstractmethod
     def ImportPhotos(

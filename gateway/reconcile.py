@@ -23,12 +23,11 @@ from gateway.orders import ReconcileOrder
 from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, is_kept, photo_id_of
 from gateway.records import ExternalAction, ListedPhoto, Source
 from gateway.remove import Remover
+from gateway.suspicion import are_suspicious
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import InvalidField, NotFound
 
 MIN_AGE_S: Final = 24 * 3600.0
-# Over this many orphans, they must also be fewer than half of what was looked at.
-UNSUSPICIOUS_ORPHANS: Final = 20
 MAX_TOLD: Final = 1000
 _PROGRESS_INTERVAL_S: Final = 0.5
 # Files of the owner's that are looked for at once.
@@ -64,6 +63,9 @@ class _Tally:
     orphaned_original_count: int = 0
     orphaned_photo_count: int = 0
     removed_count: int = 0
+    # Of those, old enough to be orphans.
+    old_original_count: int = 0
+    old_photo_count: int = 0
     found: list[Orphan] = field(default_factory=list)
     untold: list[Orphan] = field(default_factory=list)
 
@@ -158,7 +160,10 @@ class Reconciler:
             tally.original_count += 1
             digest = _digest(found.key)
             kept.append(digest)
-            if found.modify_time_s <= youngest_s and not _holds(named, digest):
+            if found.modify_time_s > youngest_s:
+                continue
+            tally.old_original_count += 1
+            if not _holds(named, digest):
                 tally.find(Orphan(True, photo_id, Source(self._store.name, found.key)))
         return np.sort(np.array(kept, dtype=np.uint64))
 
@@ -177,6 +182,7 @@ class Reconciler:
                 async for photo in photos:
                     if photo.source.store != self._store.name or photo.create_time_s > youngest_s:
                         continue
+                    tally.old_photo_count += 1
                     if is_kept(photo.source) and _holds(kept, _digest(photo.source.key)):
                         continue
                     looks.add(asyncio.create_task(look(photo)))
@@ -192,12 +198,14 @@ class Reconciler:
 
     async def _remove(self, tally: _Tally, max_removals: int, time_left: TimeLeft) -> None:
         for orphan_count, looked_at in (
-            (tally.orphaned_original_count, tally.original_count),
-            (tally.orphaned_photo_count, tally.photo_count),
+            (tally.orphaned_original_count, tally.old_original_count),
+            (tally.orphaned_photo_count, tally.old_photo_count),
         ):
-            if orphan_count > UNSUSPICIOUS_ORPHANS and orphan_count * 2 > looked_at:
+            if are_suspicious(orphan_count, looked_at):
                 raise InvalidField(
-                    "apply", f"{orphan_count} of {looked_at} are orphans: is this the right database? None is removed"
+                    "apply",
+                    f"{orphan_count} of {looked_at} are orphans: are this the right database and the right store? None "
+                    "is removed",
                 )
         if not tally.found:
             return

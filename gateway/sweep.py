@@ -12,14 +12,13 @@ from typing import Final
 from gateway.metrics import ORPHANS
 from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, photo_id_of
 from gateway.records import ExternalAction, Reservation
+from gateway.suspicion import are_suspicious
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import TwinError
 from runtime.logs import get_logger
 
 MIN_AGE_S: Final = 3600.0
 MAX_REMOVALS: Final = 1000
-# Over this many orphans, they must also be fewer than half of what was looked at.
-UNSUSPICIOUS_ORPHANS: Final = 20
 
 _log = get_logger(__name__)
 
@@ -56,6 +55,9 @@ class Sweeper:
                 # What another store holds is left to the gateway that has it.
                 if reservation.source.store == self._store.name and len(unclaimed) < MAX_REMOVALS:
                     unclaimed.append(reservation)
+        if not unclaimed:
+            return 0
+        await self._vectors.record_audit(ExternalAction.RECONCILE, self._store_timeout_s, photo_count=len(unclaimed))
         for reservation in unclaimed:
             if not await self._is_orphan(reservation.photo_id, reservation.source.key):
                 continue  # It came just now; the next listing forgets it.
@@ -80,7 +82,7 @@ class Sweeper:
                 orphan_count += 1
                 if len(orphans) < MAX_REMOVALS:
                     orphans.append((photo_id, found.key))
-        if orphan_count > UNSUSPICIOUS_ORPHANS and orphan_count * 2 > looked_at:
+        if are_suspicious(orphan_count, looked_at):
             _log.error(
                 "most originals have no photo: is this the right database? None is removed", orphans=orphan_count
             )

@@ -12,9 +12,9 @@ from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2 as vs
 
 from cli.main import main
-from gateway import reconcile
 from gateway.local_store import LocalStore
 from gateway.photo_store import StoredObject
+from gateway.suspicion import UNSUSPICIOUS_ORPHANS
 from gateway.sweep import Sweeper
 from runtime.errors import DependencyUnavailable
 from tests.gateway.harness import ADMIN, ADMIN_KEY, Gateway, refusal, running_gateway
@@ -190,11 +190,21 @@ async def test_a_photo_that_comes_late_keeps_its_original(orphans: Gateway) -> N
     assert (orphans.photos_dir / kept_key(4)).exists()
 
 
-async def test_the_wrong_database_removes_nothing(gateway: Gateway) -> None:
-    for number in range(1, reconcile.UNSUSPICIOUS_ORPHANS + 2):
+@pytest.mark.parametrize("original_count", [1, UNSUSPICIOUS_ORPHANS + 1])
+async def test_the_wrong_database_removes_nothing(gateway: Gateway, original_count: int) -> None:
+    for number in range(original_count):
         put_original(gateway, number)
+    put_original(gateway, 91, age_s=0)
     assert (await refusal(run(gateway, apply=True)))[0] is INVALID
-    assert len(gateway.kept_files()) == reconcile.UNSUSPICIOUS_ORPHANS + 1
+    assert len(gateway.kept_files()) == original_count + 1
+
+
+async def test_the_wrong_store_removes_nothing(gateway: Gateway) -> None:
+    for number in (1, 2):
+        put_photo(gateway, number)
+    put_photo(gateway, 92, age_s=0)
+    assert (await refusal(run(gateway, apply=True)))[0] is INVALID
+    assert len(gateway.vectors.photos) == 3
 
 
 @pytest.mark.parametrize("cap", [-1, 1001])

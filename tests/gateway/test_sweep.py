@@ -22,28 +22,36 @@ def sweeper(gateway: Gateway) -> Sweeper:
     return Sweeper(service._vectors, service._store, store_timeout_s=5, min_age_s=-1)
 
 
+async def keep_one(gateway: Gateway) -> None:
+    """Keeps a photo, so that the database is seen to be the right one."""
+    await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=99), consent=CONSENT))
+
+
 @pytest.mark.parametrize("step", ["item", "Enroll"])
 @pytest.mark.parametrize("error", [DependencyUnavailable("vectorstore"), DeadlineExceeded(), RuntimeError("a bug")])
 async def test_an_unknown_outcome_that_did_not_happen_is_swept_up(
     gateway: Gateway, step: str, error: Exception
 ) -> None:
+    await keep_one(gateway)
+    kept = gateway.kept_files()
     gateway.embedder.script.fail(step, error)
     with pytest.raises(grpc.aio.AioRpcError):
         await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
-    assert len(gateway.kept_files()) == 1, "it may have happened"
+    assert len(gateway.kept_files()) == 2, "it may have happened"
     assert await sweeper(gateway).sweep() == 1
-    assert gateway.kept_files() == []
+    assert gateway.kept_files() == kept
 
 
 async def test_the_sweep_is_in_the_audit_log_before_it_removes_anything(gateway: Gateway) -> None:
     assert await sweeper(gateway).sweep() == 0
     assert gateway.vectors.recorded == [], "nothing was to be done"
+    await keep_one(gateway)
     gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
     await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
     gateway.vectors.script.fail("RecordAudit", DependencyUnavailable("postgres"))
     with pytest.raises(TwinError):
         await sweeper(gateway).sweep()
-    assert len(gateway.kept_files()) == 1
+    assert len(gateway.kept_files()) == 2
     gateway.vectors.script.heal()
     assert await sweeper(gateway).sweep() == 1
     assert gateway.vectors.recorded == [vs.RecordAuditRequest(action=vs.EXTERNAL_ACTION_RECONCILE, photo_count=1)]
@@ -62,12 +70,15 @@ async def test_the_sweep_removes_nothing_on_any_doubt(gateway: Gateway) -> None:
     assert await young.sweep() == 0, "what is younger than an hour may still be under way"
 
 
-async def test_the_sweep_refuses_to_empty_a_store_that_the_database_does_not_know(gateway: Gateway) -> None:
-    for number in range(25):
+@pytest.mark.parametrize("photo_count", [1, 25])
+async def test_the_sweep_refuses_to_empty_a_store_that_the_database_does_not_know(
+    gateway: Gateway, photo_count: int
+) -> None:
+    for number in range(photo_count):
         await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=number), consent=CONSENT))
     gateway.vectors.photos.clear()
     assert await sweeper(gateway).sweep() == 0
-    assert len(gateway.kept_files()) == 25
+    assert len(gateway.kept_files()) == photo_count
 
 
 async def test_so_many_orphans_that_not_all_are_removed_at_once_are_still_too_many(
@@ -99,6 +110,18 @@ async def test_a_crash_before_the_photo_came_leaves_nothing_for_long(gateway: Ga
     assert await sweeper(gateway).sweep_reservations() == 1
     assert [path.name[:36] for path in gateway.kept_files()] == [kept.saved_photo.photo_id]
     assert await sweeper(gateway).sweep_reservations() == 0
+
+
+async def test_what_was_reserved_goes_once_the_audit_log_says_so(gateway: Gateway) -> None:
+    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
+    await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))
+    gateway.vectors.script.fail("RecordAudit", DependencyUnavailable("postgres"))
+    with pytest.raises(TwinError):
+        await sweeper(gateway).sweep_reservations()
+    assert len(gateway.kept_files()) == 1
+    gateway.vectors.script.heal()
+    assert await sweeper(gateway).sweep_reservations() == 1
+    assert gateway.vectors.recorded == [vs.RecordAuditRequest(action=vs.EXTERNAL_ACTION_RECONCILE, photo_count=1)]
 
 
 async def test_nothing_is_stored_that_was_not_recorded(gateway: Gateway) -> None:

@@ -21,6 +21,8 @@ FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 MARK: Final = "twin"
 MARK_FOLDER: Final = "folder"
 MARK_ORIGINAL: Final = "original"
+# Of the folder, so that several installations may share a Drive; not its name, which its owner may change.
+FOLDER_NAME_HASH: Final = "name_hash"
 _FIELDS: Final = "id,name,mimeType,size,md5Checksum,createdTime,modifiedTime,trashed,parents,driveId,appProperties"
 _PAGE_SIZE: Final = 1000
 _MIME_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -62,6 +64,8 @@ class FileInfo:
         parts = [self.properties.get(part, "") for part in ("gallery", "photo_id", "suffix")]
         if self.properties.get(MARK) != MARK_ORIGINAL or not all(parts):
             return None
+        if self.properties.get("file_id") != self.file_id:
+            return None  # A copy that its owner made, properties and all.
         gallery, photo_id, suffix = parts
         return str(KeptKey(gallery, photo_id, self.file_id, suffix))
 
@@ -107,6 +111,16 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def has_property(key: str, value: str) -> str:
+    """Returns a condition of the q language for a property that the application has set."""
+    return f"appProperties has {{ key={quoted(key)} and value={quoted(value)} }}"
+
+
+def name_hash(name: str) -> str:
+    """Returns a folder's name as a property holds it, which takes no long one."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
 class DriveFiles:
     """Makes the requests; threads may share it, each with its own DriveHttp.
 
@@ -133,7 +147,7 @@ class DriveFiles:
     def make_folder(self, http: DriveHttp, file_id: str, name: str) -> None:
         """Makes the application's folder; raises IdInUse when an attempt before has made it."""
         body: dict[str, Any] = {"id": file_id, "name": name, "mimeType": FOLDER_TYPE}
-        body["appProperties"] = {MARK: MARK_FOLDER}
+        body["appProperties"] = {MARK: MARK_FOLDER, FOLDER_NAME_HASH: name_hash(name)}
         body["parents"] = [self.shared_drive or "root"]
         with tell_conflict():
             self._files.create(body=body, fields="id", **self._everywhere).execute(http=http)
@@ -148,6 +162,7 @@ class DriveFiles:
             "parents": [folder_id],
             "appProperties": {
                 MARK: MARK_ORIGINAL,
+                "file_id": key.file_id,
                 "photo_id": key.photo_id,
                 "gallery": key.gallery,
                 "suffix": key.suffix,

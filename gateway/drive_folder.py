@@ -5,7 +5,16 @@ import contextlib
 
 from gateway.drive_calls import QUICK, DriveCalls
 from gateway.drive_errors import DriveUnavailable, IdInUse
-from gateway.drive_files import FOLDER_TYPE, MARK, MARK_FOLDER, DriveFiles, quoted
+from gateway.drive_files import (
+    FOLDER_NAME_HASH,
+    FOLDER_TYPE,
+    MARK,
+    MARK_FOLDER,
+    DriveFiles,
+    has_property,
+    name_hash,
+    quoted,
+)
 from gateway.drive_http import DriveHttp
 
 
@@ -26,16 +35,16 @@ class AppFolder:
                 self._id = await self._find() or await self._make()
             return self._id
 
-    async def exists(self) -> bool:
-        """Tells whether there is such a folder, without making one."""
-        return self._id is not None or await self._find() is not None
+    async def existing_id(self) -> str | None:
+        """Returns the folder's id if there is such a folder, without making one."""
+        return self._id or await self._find()
 
     def forget(self) -> None:
         """Has it looked for again: it is not where it was."""
         self._id = None
 
     async def _find(self) -> str | None:
-        query = f"appProperties has {{ key={quoted(MARK)} and value={quoted(MARK_FOLDER)} }}"
+        query = f"{has_property(MARK, MARK_FOLDER)} and {has_property(FOLDER_NAME_HASH, name_hash(self._name))}"
         query += f" and mimeType = {quoted(FOLDER_TYPE)} and trashed = false"
         page = await self._calls.run(lambda http: self._files.page(http, query, self._files.shared_drive), QUICK)
         if page.files:

@@ -19,6 +19,7 @@ from gateway.drive_files import (
     FileInfo,
     Page,
     check_bytes,
+    has_property,
     info_of,
     quoted,
 )
@@ -112,22 +113,25 @@ class DriveStore:
         """
         kept = parse_kept(key)
         try:
-            properties = (await self._calls.run(lambda http: self._files.stat(http, kept.file_id), REMOVE)).properties
-            if properties.get(MARK) != MARK_ORIGINAL or properties.get("photo_id") != kept.photo_id:
+            info = await self._calls.run(lambda http: self._files.stat(http, kept.file_id), REMOVE)
+            if info.kept_key != key:
                 raise BadKey("the file is its owner's")
             await self._calls.run(lambda http: self._files.delete(http, kept.file_id), REMOVE)
         except NotFound:
-            if not await self._folder.exists():
+            if await self._folder.existing_id() is None:
                 raise DriveRefused("are of another Drive than the photo's") from None
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Yields what the application uploaded, for "kept"; or else the files in the folder that the prefix names.
+        """Yields what the application put into its folder, for "kept"; or else the files in the folder that is named.
 
         A folder is named by its id or its address, and "" is the whole drive. Raises BadKey, NotFound, and
         DriveUnavailable for a listing that Drive calls incomplete.
         """
         if f"{prefix.strip('/')}/" == KEPT_PREFIX:
-            ours = f"appProperties has {{ key={quoted(MARK)} and value={quoted(MARK_ORIGINAL)} }}"
+            folder_id = await self._folder.existing_id()
+            if folder_id is None:
+                return
+            ours = f"{has_property(MARK, MARK_ORIGINAL)} and {quoted(folder_id)} in parents"
             async for info in self._found(ours, self._files.shared_drive):
                 if (key := info.kept_key) is not None:
                     yield StoredObject(key, info.size_bytes, info.create_time_s, path=info.name, md5=info.md5)

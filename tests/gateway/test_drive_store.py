@@ -3,11 +3,12 @@
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gateway.drive_credentials import FILE_SCOPE, READ_SCOPE
+from gateway.drive_credentials import FILE_SCOPE, FULL_SCOPE, READ_SCOPE
 from gateway.drive_files import quoted
 from gateway.drive_store import DriveStore
 from gateway.photo_store import BadKey, is_kept, photo_id_of
@@ -48,7 +49,8 @@ async def test_what_is_put_is_got_listed_and_deleted(emulator: DriveEmulator, st
         [piece async for piece in store.read(key, 4, len(PHOTO) + 1)]
     assert await keys(store, "kept") == [key]
     (file,) = emulator.drive.photos()
-    assert file.app_properties == {"twin": "original", "photo_id": photo_id, "gallery": "holiday", "suffix": "png"}
+    marks = {"twin": "original", "photo_id": photo_id, "gallery": "holiday", "suffix": "png"}
+    assert file.app_properties == {**marks, "file_id": file.id}
     assert file.mime_type == "image/png"
     assert file.parents == [emulator.drive.folders()[0].id]
     with pytest.raises(ImageTooLarge):
@@ -137,6 +139,28 @@ async def test_a_photo_that_another_drive_lacks_does_not_count_as_removed(
             with pytest.raises(DependencyUnavailable, match="another Drive"):
                 await wrong.delete(key)
     assert len(emulator.drive.photos()) == 1
+
+
+async def test_installations_that_share_a_drive_leave_each_others_originals_alone(
+    emulator: DriveEmulator, store: DriveStore, tmp_path: Path
+) -> None:
+    async with drive_store(emulator, tmp_path, drive_folder="Another's") as other:
+        assert await keys(other, "kept") == []
+        ours, theirs = await put(store), await put(other)
+        assert await keys(store, "kept") == [ours]
+        assert await keys(other, "kept") == [theirs]
+    assert {folder.name for folder in emulator.drive.folders()} == {"Find Your Twin", "Another's"}
+
+
+async def test_a_copy_that_the_owner_made_of_an_original_is_the_owners(emulator: DriveEmulator, tmp_path: Path) -> None:
+    async with drive_store(emulator, tmp_path, FULL_SCOPE) as store:
+        key = await put(store)
+        original = emulator.drive.photos()[0]
+        copy = emulator.drive.add(replace(original, id=emulator.drive.new_id(), by_application=False))
+        assert await keys(store, "kept") == [key]
+        with pytest.raises(BadKey):
+            await store.delete(key.replace(original.id, copy.id))
+    assert copy.id in emulator.drive.files
 
 
 async def test_another_photos_file_is_not_removed(emulator: DriveEmulator, store: DriveStore) -> None:

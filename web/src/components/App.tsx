@@ -34,7 +34,7 @@ export function App() {
       <a class="skip" href="#main" onClick={skipToMain}>
         {strings.skipToMain}
       </a>
-      <Header gallery={state.gallery} place={place} />
+      <Header state={state} place={place} />
       <main id="main" tabIndex={-1}>
         {place === "search" && <SearchPlace state={state} />}
         {place === "compare" && <ComparePlace comparison={state.comparison} />}

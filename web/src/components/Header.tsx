@@ -1,11 +1,11 @@
-import type { Gallery } from "../state/state";
-import { galleryName } from "../state/galleryName";
+import type { State } from "../state/state";
 import { strings } from "../strings";
 import { FaceGlyph } from "./FaceGlyph";
+import { GalleryChoice } from "./GalleryChoice";
 import type { Place } from "./usePlace";
 
 /** The name, the gallery's size, and the ways to the other places. */
-export function Header({ gallery, place }: { gallery: Gallery | undefined; place: Place }) {
+export function Header({ state, place }: { state: State; place: Place }) {
   return (
     <header class="header">
       <a class="brand" href="#" aria-label={strings.home}>
@@ -15,7 +15,7 @@ export function Header({ gallery, place }: { gallery: Gallery | undefined; place
         </span>
         {strings.name}
       </a>
-      {gallery && <p class="gallery-count">{strings.galleryCount(gallery.faceCount, galleryName)}</p>}
+      <GalleryChoice {...state} />
       <nav class="header-links" aria-label={strings.places}>
         <a class="header-link" href="#compare" aria-current={place === "compare" ? "page" : undefined}>
           {strings.compareLink}

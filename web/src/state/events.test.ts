@@ -101,6 +101,15 @@ test("a gallery that can be counted ends the trouble with the service", () => {
   expect(reduce(waiting, { type: "gallery-counted", gallery }).trouble).toBeUndefined();
 });
 
+test("another gallery has its own count, and ends the trouble with the one before", () => {
+  const galleries = [{ name: "family", faceCount: 3, photoCount: 2 }];
+  const listed = reduce(initialState, { type: "galleries-listed", galleries });
+  const missing = reduce(listed, { type: "service-changed", trouble: { problem: { kind: "starting" } } });
+  const chosen = reduce(missing, { type: "gallery-chosen", galleryName: "family" });
+  expect(chosen).toMatchObject({ galleryName: "family", gallery: { faceCount: 3 }, trouble: undefined });
+  expect(reduce(chosen, { type: "gallery-chosen", galleryName: "unlisted" }).gallery).toBeUndefined();
+});
+
 test("the store tells its listeners of changes until they leave", () => {
   const store = createStore((state: number, event: number) => state + event, 1);
   const heard: number[] = [];

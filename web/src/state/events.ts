@@ -1,12 +1,15 @@
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import type { Language } from "../strings/choice";
 import type { Comparison } from "./compare";
+import { isSameGallery } from "./galleryChoice";
 import type { Mode } from "./wish";
-import type { Done, Gallery, Keep, Removal, Search, State, Waiting } from "./state";
+import type { Done, Gallery, Keep, ListedGallery, Removal, Search, State, Waiting } from "./state";
 
 /** What happened, in the page's own words. */
 export type Event =
   | { type: "gallery-counted"; gallery: Gallery }
+  | { type: "galleries-listed"; galleries: readonly ListedGallery[] }
+  | { type: "gallery-chosen"; galleryName: string }
   | { type: "language-changed"; language: Language }
   | { type: "service-changed"; trouble: Waiting }
   | { type: "mode-changed"; mode: Mode }
@@ -23,6 +26,13 @@ export function reduce(state: State, event: Event): State {
   switch (event.type) {
     case "gallery-counted":
       return { ...state, gallery: event.gallery, trouble: undefined };
+    case "galleries-listed":
+      return { ...state, galleries: event.galleries };
+    case "gallery-chosen": {
+      const { galleryName } = event;
+      const gallery = state.galleries.find(({ name }) => isSameGallery(name, galleryName));
+      return { ...state, galleryName, gallery, trouble: undefined };
+    }
     case "language-changed":
       return { ...state, language: event.language };
     case "service-changed":

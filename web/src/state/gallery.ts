@@ -1,7 +1,6 @@
 import { twinService } from "../api/client";
 import { toProblem } from "../api/problem";
 import { untilReady } from "../api/retry";
-import { galleryName } from "./galleryName";
 import { page } from "./page";
 
 /** Waits for the service from the page's first moment, says what it waits for, and counts the gallery. */
@@ -27,7 +26,23 @@ export async function countGallery(): Promise<void> {
 }
 
 async function count(): Promise<void> {
-  const stats = await twinService.getStats({ gallery: galleryName });
+  const { galleryName } = page.get();
+  const [stats] = await Promise.all([twinService.getStats({ gallery: galleryName }), listGalleries()]);
+  if (page.get().galleryName !== galleryName) return;
   const gallery = { faceCount: Number(stats.faceCount), photoCount: Number(stats.photoCount) };
   page.send({ type: "gallery-counted", gallery });
+}
+
+async function listGalleries(): Promise<void> {
+  try {
+    const { galleries } = await twinService.listGalleries({});
+    const listed = galleries.map(({ name, faceCount, photoCount }) => ({
+      name,
+      faceCount: Number(faceCount),
+      photoCount: Number(photoCount),
+    }));
+    page.send({ type: "galleries-listed", galleries: listed });
+  } catch {
+    // The gallery that the address names can be searched all the same.
+  }
 }

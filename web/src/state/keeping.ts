@@ -3,7 +3,6 @@ import { fetchConsentText, type ConsentText } from "../api/consent";
 import { toProblem } from "../api/problem";
 import { newToken, newUuid } from "./receiptNumbers";
 import { countGallery } from "./gallery";
-import { galleryName } from "./galleryName";
 import { page } from "./page";
 import type { Keep, KeepFor } from "./state";
 
@@ -31,17 +30,17 @@ export function closeKeepPanel(): void {
 }
 
 /**
- * One id and one token for each photo and face. Both are made here, so that asking again after a lost answer cannot keep the
+ * One id and one token for each photo and face in a gallery. Both are made here, so that asking again after a lost answer cannot keep the
  * photo twice, and the receipt is there whether or not the answer arrives.
  */
 let attempt = { key: "", photoId: "", deletionToken: "" };
 
 /** Keeps the photo and the chosen face, as agreed to. */
 export async function keepPhoto(consent: ConsentText, keepFor: KeepFor): Promise<void> {
-  const { search } = page.get();
+  const { search, galleryName } = page.get();
   if (search.phase !== "done") return;
   const { photo, chosen } = search;
-  const key = `${photo.url} ${chosen}`;
+  const key = `${galleryName} ${photo.url} ${chosen}`;
   if (attempt.key !== key) attempt = { key, photoId: newUuid(), deletionToken: newToken() };
   const { photoId, deletionToken } = attempt;
 

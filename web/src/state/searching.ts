@@ -6,7 +6,6 @@ import { preparePhoto, type PreparedPhoto } from "../photo/prepare";
 import { faceAt, scaled } from "../photo/sameFace";
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { countGallery } from "./gallery";
-import { galleryName } from "./galleryName";
 import { page } from "./page";
 import type { FoundFaces, Search } from "./state";
 import { FIRST_LIMIT, MATCH_MODES, MORE_LIMIT, type Mode } from "./wish";
@@ -86,6 +85,14 @@ export async function searchAgain(): Promise<void> {
   await search(now.photo, now.chosen, now.found, current.signal);
 }
 
+/** Searches in the gallery that was chosen, with the visitor's own photo where one out of the gallery before is shown. */
+export async function searchInGallery(): Promise<void> {
+  const { home } = page.get();
+  if (!home) return searchAgain();
+  const { signal } = startOver();
+  await search(home.photo, home.chosen, home.found, signal);
+}
+
 /** Looks for others than before, with the same face. */
 export async function lookFor(mode: Mode): Promise<void> {
   page.send({ type: "mode-changed", mode });
@@ -108,7 +115,8 @@ export async function askForMore(): Promise<void> {
 }
 
 function requestFor(photo: PreparedPhoto, faceIndex: number | undefined, limit: number) {
-  const mode = MATCH_MODES[page.get().wish.mode];
+  const { galleryName, wish } = page.get();
+  const mode = MATCH_MODES[wish.mode];
   return { gallery: galleryName, image: photo.bytes, mode, limit, ...(faceIndex !== undefined && { faceIndex }) };
 }
 

@@ -11,7 +11,11 @@ import type { Wish } from "./wish";
 export interface State {
   /** The visitor's choice; the words themselves are in strings. */
   language: Language | undefined;
+  /** The gallery that the address names; "" for the gateway's own choice. */
+  galleryName: string;
   gallery: Gallery | undefined;
+  /** What visitors are shown to choose from. */
+  galleries: readonly ListedGallery[];
   /** What is wrong with the service, before there is a photo to search with. */
   trouble: Waiting | undefined;
   wish: Wish;
@@ -30,6 +34,10 @@ export interface State {
 export interface Gallery {
   faceCount: number;
   photoCount: number;
+}
+
+export interface ListedGallery extends Gallery {
+  name: string;
 }
 
 /** A problem that passes by itself, and when the page asks again, on the clock of Date.now(), ms; it does not without. */
@@ -91,7 +99,9 @@ export type Removal =
 
 export const initialState: State = {
   language: undefined,
+  galleryName: "",
   gallery: undefined,
+  galleries: [],
   trouble: undefined,
   wish: { mode: "lookalike", minPercent: 0 },
   search: { phase: "idle" },

@@ -156,6 +156,7 @@ export const de: Strings = {
   places: "Orte dieser Seite",
   compareLink: "Zwei Fotos vergleichen",
   manageLink: "Foto löschen",
+  galleryChoice: "Galerie",
   galleryCount: (count, name) => `${faces(count)} in ${name ? `„${name}“` : "der Galerie"}`,
   nextTry: (seconds) => `Nächster Versuch in ${seconds} s`,
   tryingNow: "Neuer Versuch",

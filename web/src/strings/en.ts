@@ -175,6 +175,7 @@ export const en = {
   places: "Places of this page",
   compareLink: "Compare two photos",
   manageLink: "Remove a photo",
+  galleryChoice: "Gallery",
   galleryCount: (count: number, name: string) => `${faces(count)} in ${name ? `“${name}”` : "the gallery"}`,
   nextTry: (seconds: number) => `Next try in ${seconds} s`,
   tryingNow: "Trying now",

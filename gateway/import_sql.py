@@ -2,21 +2,23 @@
 
 from typing import Final
 
+# Not so an import that was cut off, unless its gallery was made anew since: what was done is gone with the former one.
+_BEGINS_ANEW: Final = "(i.is_finished OR i.gallery_made IS DISTINCT FROM $6)"
 # $1 gallery, $2 store, $3 folder, $4 collection, $5 all faces, $6 when the gallery was made.
-BEGIN: Final = """
+BEGIN: Final = f"""
     INSERT INTO imports AS i (gallery, store, folder, collection, all_faces, run, is_walked, is_finished, seen_count,
         added_count, unchanged_count, failed_count, gallery_made)
     VALUES ($1, $2, $3, $4, $5, 1, false, false, 0, 0, 0, 0, $6)
     ON CONFLICT (gallery, store, folder) DO UPDATE SET
         collection = $4,
         all_faces = $5,
-        run = i.run + i.is_finished::integer,
-        is_walked = i.is_walked AND NOT i.is_finished,
-        seen_count = CASE WHEN i.is_finished THEN 0 ELSE i.seen_count END,
-        added_count = CASE WHEN i.is_finished THEN 0 ELSE i.added_count END,
-        unchanged_count = CASE WHEN i.is_finished THEN 0 ELSE i.unchanged_count END,
-        failed_count = CASE WHEN i.is_finished THEN 0 ELSE i.failed_count END,
-        begin_time = CASE WHEN i.is_finished THEN now() ELSE i.begin_time END,
+        run = i.run + {_BEGINS_ANEW}::integer,
+        is_walked = i.is_walked AND NOT {_BEGINS_ANEW},
+        seen_count = CASE WHEN {_BEGINS_ANEW} THEN 0 ELSE i.seen_count END,
+        added_count = CASE WHEN {_BEGINS_ANEW} THEN 0 ELSE i.added_count END,
+        unchanged_count = CASE WHEN {_BEGINS_ANEW} THEN 0 ELSE i.unchanged_count END,
+        failed_count = CASE WHEN {_BEGINS_ANEW} THEN 0 ELSE i.failed_count END,
+        begin_time = CASE WHEN {_BEGINS_ANEW} THEN now() ELSE i.begin_time END,
         change_token = CASE
             WHEN i.gallery_made IS DISTINCT FROM $6 THEN NULL
             WHEN i.is_finished THEN i.next_change_token
@@ -24,7 +26,7 @@ BEGIN: Final = """
         gallery_made = $6,
         is_finished = false
     RETURNING import_id, run, change_token
-"""
+"""  # noqa: S608
 LOCK: Final = "SELECT failed_count FROM imports WHERE import_id = $1 AND run = $2 AND NOT is_finished FOR UPDATE"
 # What the same content became stays known; everything else is as of this run.
 LIST: Final = """
@@ -45,10 +47,12 @@ OPEN: Final = """
     SELECT key, path, fingerprint, size_bytes, person, collection, photo_id, enrolling_run, attempt_count
     FROM import_files WHERE import_id = $1 AND run = $2 AND page = $3 AND outcome IS NULL ORDER BY key
 """
+# Who is in a photo is known from then on by its photo alone, and goes with that.
 SETTLE: Final = """
     UPDATE import_files f
     SET outcome = t.outcome, photo_id = coalesce(t.photo_id, f.photo_id), error = t.error,
-        failure_number = t.failure_number
+        failure_number = t.failure_number, person = CASE WHEN t.outcome = 'failed' THEN f.person END,
+        collection = CASE WHEN t.outcome = 'failed' THEN f.collection END
     FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bytea[], $7::bigint[])
         AS t (key, outcome, photo_id, error, failure_number)
     WHERE f.import_id = $1 AND f.run = $2 AND f.key = t.key

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
@@ -120,6 +121,37 @@ async def test_an_import_that_was_cut_off_goes_on_where_it_stopped(gateway: Gate
     state, _ = await run_import(gateway)
     assert counts(state) == (6, 6, 0, 0), "it is one import, and what its first part did is counted once"
     assert len(gateway.embedder.enrolled) == enrolled + 5
+
+
+async def test_an_import_that_was_cut_off_begins_anew_in_a_gallery_that_was_made_anew(gateway: Gateway) -> None:
+    for number in range(3):
+        put(gateway, f"{number}.jpg", picture(seed=number))
+    gateway.vectors.made_s = 1
+    number_of_photo = itertools.count()
+
+    def fail_at_the_last() -> None:
+        if next(number_of_photo) == 2:
+            raise RuntimeError("a bug")
+
+    gateway.embedder.script.before["item"] = fail_at_the_last
+    with pytest.raises(grpc.aio.AioRpcError):
+        await run_import(gateway)
+    gateway.embedder.script.heal()
+    gateway.vectors.photos.clear()
+    gateway.vectors.made_s = 2
+    assert counts((await run_import(gateway))[0]) == (3, 3, 0, 0)
+    assert len(gateway.vectors.photos) == 3
+
+
+async def test_who_is_in_a_photo_is_not_kept_beside_it(gateway: Gateway, database_url: str) -> None:
+    put(gateway, "a.jpg", picture(seed=1))
+    put(gateway, "poor.jpg", NO_FACE)
+    put(gateway, "people.csv", b"filename,person\na.jpg,Ada\npoor.jpg,Grace\n")
+    await run_import(gateway)
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(database_url)
+    rows = await connection.fetch("SELECT key, person FROM import_files ORDER BY key")
+    await connection.close()
+    assert [tuple(row) for row in rows] == [("a.jpg", None), ("poor.jpg", "Grace")], "the latter is tried again"
 
 
 @pytest.mark.parametrize("folder", ["..", "../..", "album/../..", "/etc", "~/..", ".hidden", "a\0b", "kept", "link"])

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,21 +19,13 @@ from rich.text import Text
 
 from cli.settings import ClientSettings
 from embedder.models import PackState, list_packs
-from gateway.drive_errors import DriveFull, DriveRefused, DriveUnavailable
 from gateway.drive_settings import DriveSettings
-from gateway.drive_store import DriveStore
 from runtime.channels import open_channel
-from runtime.errors import StartupError, TwinError
+from runtime.errors import StartupError
 from runtime.settings import load_settings, split_address
 
 _LEAST_FREE_BYTES: Final = 2**30
 _HEALTH_TIMEOUT_S: Final = 2.0
-_DRIVE_REMEDIES: Final[Mapping[type[TwinError], str]] = {
-    DriveRefused: "run: twin drive login (an OAuth app that is in testing is signed out after 7 days: publish it), or"
-    " renew the service account's key and its place in the shared drive",
-    DriveFull: "free some room, or set TWIN_DRIVE_SHARED_DRIVE",
-    DriveUnavailable: "see whether this machine reaches www.googleapis.com and oauth2.googleapis.com",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +117,15 @@ async def _photo_store() -> Finding:
         settings = load_settings(DriveSettings)
         if settings.photo_store != "drive":
             return Finding(what, True, "not used; TWIN_PHOTO_STORE=drive keeps originals there", idle=True)
-        store = DriveStore(settings)
+        if importlib.util.find_spec("googleapiclient") is None:
+            return Finding(what, False, "cannot be used", "install the extra gateway")
+        # What speaks to Drive comes with that extra.
+        from cli.doctor_drive import look_at_drive
+
+        ok, detail, remedy = await look_at_drive(settings)
     except StartupError as error:
         return Finding(what, False, "cannot be used", str(error))
-    try:
-        account = await store.account()
-        await store.check()
-    except TwinError as error:
-        return Finding(what, False, error.message, _DRIVE_REMEDIES.get(type(error), "see docs/operator.md"))
-    finally:
-        await store.close()
-    room = "" if account.limit_bytes is None else f" of {account.limit_bytes / 2**30:.1f}"
-    return Finding(what, True, f"signed in as {account.email}, {account.used_bytes / 2**30:.1f}{room} GiB used")
+    return Finding(what, ok, detail, remedy)
 
 
 async def _services(settings: ClientSettings) -> list[Finding]:

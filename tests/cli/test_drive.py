@@ -1,6 +1,8 @@
 """Signing in to Drive, and what the doctor says of it."""
 
 import json
+import subprocess
+import sys
 import threading
 import urllib.request
 import webbrowser
@@ -91,3 +93,9 @@ async def test_the_doctor_tells_what_is_wrong_with_drive(
     assert "no storage of its own" in (await _photo_store()).remedy
     monkeypatch.setenv("TWIN_PHOTO_STORE", "local")
     assert (await _photo_store()).idle
+
+
+def test_the_doctor_needs_nothing_that_speaks_to_drive() -> None:
+    hidden = ("googleapiclient", "google.auth", "google.oauth2", "google_auth_httplib2", "httplib2")
+    code = f"import sys; sys.modules.update(dict.fromkeys({hidden}))\nimport cli.doctor"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -108,12 +108,16 @@ class DriveStore:
     async def delete(self, key: str) -> None:
         """Removes a file that the application made; one that is not there is no error.
 
-        Raises BadKey for the owner's files, whatever the key says; DriveUnavailable, also for a Drive that nothing was
-        ever put into: it is another one, and the file is where it was.
+        Raises BadKey for a key of the owner's files, or of another photo's file; DriveRefused for a file without the
+        mark, whatever the key says, and for a Drive that nothing was ever put into: it is another one, and the file is
+        where it was; DriveUnavailable.
         """
         kept = parse_kept(key)
         try:
             info = await self._calls.run(lambda http: self._files.stat(http, kept.file_id), REMOVE)
+            if not info.is_ours:
+                # Marks are seen by the OAuth client alone that set them: it may be ours, and counts as not removed.
+                raise DriveRefused("are of another OAuth client than the photo's, or the file is its owner's")
             if info.kept_key != key:
                 raise BadKey("the file is its owner's")
             await self._calls.run(lambda http: self._files.delete(http, kept.file_id), REMOVE)

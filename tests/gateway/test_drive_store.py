@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.drive_credentials import FILE_SCOPE, FULL_SCOPE, READ_SCOPE
+from gateway.drive_errors import DriveRefused
 from gateway.drive_files import quoted
 from gateway.drive_store import DriveStore
 from gateway.photo_store import BadKey, is_kept, photo_id_of
@@ -115,10 +116,11 @@ async def test_the_owners_files_are_read_and_never_removed(emulator: DriveEmulat
         assert await store.get(f"file/{first}", 100) == b"one"
         assert not is_kept(Source("drive", f"file/{first}"))
         assert await keys(store, "kept") == [ours]
+        with pytest.raises(BadKey):
+            await store.delete(f"file/{first}")
         # Nor with a key that pretends that the application put them there.
-        for key in (f"file/{first}", f"kept/default/{uuid.uuid4()}-{first}.jpg"):
-            with pytest.raises(BadKey):
-                await store.delete(key)
+        with pytest.raises(DriveRefused):
+            await store.delete(f"kept/default/{uuid.uuid4()}-{first}.jpg")
     assert first in emulator.drive.files
 
 
@@ -138,6 +140,16 @@ async def test_a_photo_that_another_drive_lacks_does_not_count_as_removed(
         async with drive_store(another, tmp_path) as wrong:
             with pytest.raises(DependencyUnavailable, match="another Drive"):
                 await wrong.delete(key)
+    assert len(emulator.drive.photos()) == 1
+
+
+async def test_an_original_whose_mark_is_not_seen_does_not_count_as_removed(
+    emulator: DriveEmulator, store: DriveStore
+) -> None:
+    key = await put(store)
+    emulator.drive.photos()[0].app_properties.clear()
+    with pytest.raises(DependencyUnavailable, match="another OAuth client"):
+        await store.delete(key)
     assert len(emulator.drive.photos()) == 1
 
 

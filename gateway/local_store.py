@@ -59,7 +59,10 @@ class LocalStore:
             start += len(piece)
 
     async def delete(self, key: str) -> None:
-        """Removes the original; one that is not there is no error. Raises DependencyUnavailable."""
+        """Removes an original of ours; one that is not there is no error. Raises DependencyUnavailable.
+
+        Raises BadKey for the owner's files, also where a link among ours leads to one.
+        """
         await asyncio.to_thread(self._delete, key)
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
@@ -157,6 +160,8 @@ class LocalStore:
 
     def _delete(self, key: str) -> None:
         path = self._path(key)
+        if not path.is_relative_to(self._root / KEPT_PREFIX):
+            raise BadKey("the file is its owner's")
         try:
             path.unlink(missing_ok=True)
             if path.parent.parent == self._root / KEPT_PREFIX:

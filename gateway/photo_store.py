@@ -65,7 +65,10 @@ class PhotoStore(Protocol):
         """
 
     async def delete(self, key: str) -> None:
-        """Removes the original; one that is not there is no error. Raises DependencyUnavailable."""
+        """Removes an original of ours; one that is not there is no error.
+
+        Raises BadKey for the owner's files, and DependencyUnavailable.
+        """
 
     def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Yields what lies in a folder and below it ("" for everything); raises NotFound for no such folder.

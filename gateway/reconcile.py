@@ -222,7 +222,10 @@ class Reconciler:
             if orphan.is_original:
                 if photo is not None and photo.source == orphan.source:
                     continue
-                await self._store.delete(orphan.source.key)
+                try:
+                    await self._store.delete(orphan.source.key)
+                except BadKey:
+                    continue  # A link to a file of the owner's.
             else:
                 if photo is None or photo.source != orphan.source or await self._is_there(orphan.source.key):
                     continue

@@ -92,8 +92,13 @@ class Sweeper:
         await self._vectors.record_audit(ExternalAction.RECONCILE, self._store_timeout_s, photo_count=len(orphans))
         removed = 0
         for photo_id, key in orphans:
-            if await self._is_orphan(photo_id, key):  # A late retry may have come meanwhile.
+            if not await self._is_orphan(photo_id, key):
+                continue  # A late retry has come meanwhile.
+            try:
                 await self._store.delete(key)
+            except BadKey:
+                _log.error("what lies among the originals is its owner's")
+            else:
                 removed += 1
         ORPHANS.inc(removed)
         return removed

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from gateway.photo_store import StoredObject, new_key
+from gateway.photo_store import KEPT_PREFIX, BadKey, StoredObject, new_key
 from runtime.errors import DependencyUnavailable, ImageTooLarge, NotFound
 
 
@@ -42,6 +42,8 @@ class MemoryStore:
         yield data[start:stop]
 
     async def delete(self, key: str) -> None:
+        if not key.startswith(KEPT_PREFIX):
+            raise BadKey("the file is its owner's")
         self.objects.pop(key, None)
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:

@@ -46,6 +46,8 @@ async def test_what_is_put_is_got_listed_and_deleted(store: PhotoStore) -> None:
     with pytest.raises(NotFound):
         await store.stat("kept/ab/one.jpg")
     assert await keys(store, "kept") == ["kept/ab/two.jpg"]
+    with pytest.raises(BadKey):
+        await store.delete("album/three.jpg")
     with pytest.raises(ImageTooLarge):
         await store.get("album/three.jpg", 4)
     with pytest.raises(NotFound):

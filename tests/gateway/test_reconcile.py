@@ -190,6 +190,15 @@ async def test_a_photo_that_comes_late_keeps_its_original(orphans: Gateway) -> N
     assert (orphans.photos_dir / kept_key(4)).exists()
 
 
+async def test_a_link_among_the_originals_is_no_way_to_the_owners_file(orphans: Gateway) -> None:
+    owned = orphans.photos_dir / "holiday.jpg"
+    put_original(orphans, 4).rename(owned)
+    (orphans.photos_dir / kept_key(4)).symlink_to(owned)
+    state, _ = await run(orphans, apply=True)
+    assert state.removed_count == 4
+    assert owned.exists()
+
+
 @pytest.mark.parametrize("original_count", [1, UNSUSPICIOUS_ORPHANS + 1])
 async def test_the_wrong_database_removes_nothing(gateway: Gateway, original_count: int) -> None:
     for number in range(original_count):

@@ -101,6 +101,17 @@ async def test_the_sweep_leaves_what_is_not_ours(gateway: Gateway) -> None:
     assert all(path.exists() for path in strangers)
 
 
+async def test_a_link_among_the_originals_is_no_way_to_the_owners_file(gateway: Gateway) -> None:
+    await keep_one(gateway)
+    owned = gateway.photos_dir / "holiday.jpg"
+    owned.write_bytes(picture())
+    link = gateway.photos_dir / new_key(str(uuid.uuid4()), "jpg")
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(owned)
+    assert await sweeper(gateway).sweep() == 0
+    assert owned.exists()
+
+
 async def test_a_crash_before_the_photo_came_leaves_nothing_for_long(gateway: Gateway) -> None:
     gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
     await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))

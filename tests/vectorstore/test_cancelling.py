@@ -39,7 +39,7 @@ async def test_a_failure_on_the_way_out_does_not_take_the_place_of_a_cancellatio
             try:
                 await asyncio.sleep(60)
             finally:
-                raise asyncpg.InterfaceError
+                raise asyncpg.InterfaceError("the connection is gone")
 
     failing = asyncio.create_task(fail_on_the_way_out())
     await asyncio.sleep(0)

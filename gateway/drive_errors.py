@@ -4,9 +4,9 @@ import contextlib
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ _TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _RATE_LIMITS: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 _DAY_IS_OVER: Final = frozenset({"dailyLimitExceeded", "quotaExceeded"})
 _FULL: Final = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
+_LONGEST_AFTER_S: Final = 86_400.0
 _log = get_logger(__name__)
 
 
@@ -124,11 +125,9 @@ def _reason(error: HttpError) -> tuple[str, str]:
 
 
 def _retry_after_s(text: str) -> float:
-    """Reads Retry-After: seconds, or a time."""
-    if text.isdecimal():
-        return float(text)
+    """Reads Retry-After: seconds, or a time; a day at most, and 0 for what is neither."""
     try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = float(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return 0.0
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, seconds), _LONGEST_AFTER_S)

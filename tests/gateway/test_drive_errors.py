@@ -8,6 +8,7 @@ import pytest
 from googleapiclient.errors import HttpError
 
 from gateway.drive_errors import failure_of
+from runtime.errors import TwinError
 from runtime.status import to_status
 
 SOON = format_datetime(datetime.now(UTC) + timedelta(seconds=100))
@@ -32,4 +33,5 @@ def test_whatever_retry_after_says_is_a_time_that_can_be_told(retry_after: str, 
     failure = failure_of(HttpError(answer, b"{}"))
     assert failure.may_retry
     assert least_s <= failure.after_s <= most_s
+    assert isinstance(failure.error, TwinError)
     to_status(failure.error)

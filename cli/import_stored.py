@@ -57,13 +57,15 @@ def import_stored(options: StoredOptions, settings: ClientSettings, console: Con
     Raises CommandError when the import cannot begin, or does not move any more.
     """
     report = ImportReport(options.report, tells_faces=False)
+    progress = import_progress(console)
+    importing = _Import(options, settings, report, progress)
     try:
-        with import_progress(console) as progress:
-            task = progress.add_task("Looking", total=None)
-            asyncio.run(_Import(options, settings, report, progress, task).run())
+        asyncio.run(importing.run())
     finally:
         report.close()
-        report.tell(console)
+        if importing.has_begun:
+            progress.stop()
+            report.tell(console)
     return 1 if report.counts[Outcome.SKIPPED] else 0
 
 
@@ -76,16 +78,20 @@ class _Import:
         settings: ClientSettings,
         report: ImportReport,
         progress: Progress,
-        task: TaskID,
     ) -> None:
         self._options = options
         self._settings = settings
         self._report = report
         self._progress = progress
-        self._task = task
+        self._task: TaskID | None = None
         self._done_count = -1
         # One that never began, for want of a service or of its database, is not waited for.
         self._moved_s = -math.inf
+
+    @property
+    def has_begun(self) -> bool:
+        """True once the gateway told how far it is."""
+        return self._task is not None
 
     async def run(self) -> None:
         target = self._settings.target("gateway")
@@ -106,7 +112,8 @@ class _Import:
                 gives_up = time.monotonic() + wait_s - self._moved_s > _PATIENCE_S
                 if error.code() not in _PASSING or gives_up:
                     raise
-                self._progress.update(self._task, description="Waiting")
+                if self._task is not None:
+                    self._progress.update(self._task, description="Waiting")
             await asyncio.sleep(wait_s)
 
     async def _call(self, stub: Gateway) -> None:
@@ -132,6 +139,9 @@ class _Import:
         done_count = state.added_count + state.unchanged_count + state.failed_count
         if done_count != self._done_count:
             self._done_count, self._moved_s = done_count, time.monotonic()
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task("")
         self._progress.update(
             self._task,
             description="Importing" if state.listed else "Looking and importing",

@@ -157,7 +157,7 @@ def test_compare_gives_a_verdict(stack: Stack, newton_photo: Path, gauss_photo: 
     [
         (("search", "/nowhere/photo.jpg"), "No such file"),
         (("import", "/nowhere"), "is no folder"),
-        (("import", "drive:abc"), "later"),
+        (("import", "drive:abc"), "photos are kept in the store 'local' here"),
         (("search", "{newton}", "--gallery", "nobody-made-this"), "NOT_FOUND"),
         (("search", "{newton}", "--gallery", "Bad Name"), "a gallery's name"),
         (("search", "{newton}", "--limit", "-1"), "INVALID_FIELD"),

@@ -66,6 +66,9 @@ class _Tally:
     # Of those, old enough to be orphans.
     old_original_count: int = 0
     old_photo_count: int = 0
+    # Of the photos, those of the owner's files: all out of sight at once where the store may read them no more.
+    old_owned_count: int = 0
+    orphaned_owned_count: int = 0
     found: list[Orphan] = field(default_factory=list)
     untold: list[Orphan] = field(default_factory=list)
 
@@ -74,6 +77,7 @@ class _Tally:
             self.orphaned_original_count += 1
         else:
             self.orphaned_photo_count += 1
+            self.orphaned_owned_count += not is_kept(orphan.source)
         if len(self.found) < MAX_TOLD:
             self.found.append(orphan)
             self.untold.append(orphan)
@@ -183,6 +187,7 @@ class Reconciler:
                     if photo.source.store != self._store.name or photo.create_time_s > youngest_s:
                         continue
                     tally.old_photo_count += 1
+                    tally.old_owned_count += not is_kept(photo.source)
                     if is_kept(photo.source) and _holds(kept, _digest(photo.source.key)):
                         continue
                     looks.add(asyncio.create_task(look(photo)))
@@ -200,6 +205,7 @@ class Reconciler:
         for orphan_count, looked_at in (
             (tally.orphaned_original_count, tally.old_original_count),
             (tally.orphaned_photo_count, tally.old_photo_count),
+            (tally.orphaned_owned_count, tally.old_owned_count),
         ):
             if are_suspicious(orphan_count, looked_at):
                 raise InvalidField(

@@ -190,6 +190,12 @@ async def test_a_photo_that_comes_late_keeps_its_original(orphans: Gateway) -> N
     assert (orphans.photos_dir / kept_key(4)).exists()
 
 
+async def test_a_store_that_sees_none_of_the_owners_files_removes_nothing(orphans: Gateway) -> None:
+    put_photo(orphans, 10, key="album/a.jpg")
+    assert (await refusal(run(orphans, apply=True)))[0] is INVALID
+    assert len(orphans.vectors.photos) == 7
+
+
 async def test_a_link_among_the_originals_is_no_way_to_the_owners_file(orphans: Gateway) -> None:
     owned = orphans.photos_dir / "holiday.jpg"
     put_original(orphans, 4).rename(owned)

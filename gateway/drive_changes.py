@@ -36,12 +36,18 @@ class DriveChanges:
         self._files = files
         self._calls = calls
 
+    async def start_token(self, folder: str) -> str:
+        """Returns where a folder's changes from now on begin; raises BadKey, NotFound and DriveUnavailable."""
+        drive_id = await self._drive_of(folder_id_of(folder))
+        return await self._calls.run(partial(self._files.start_token, drive_id=drive_id), BACKGROUND)
+
     async def since(self, folder: str, token: str) -> AsyncGenerator[Changed, None]:
-        """Yields what changed in a folder since the token was given; raises BadKey and DriveUnavailable."""
+        """Yields what changed in a folder since the token was given; raises BadKey, NotFound and DriveUnavailable."""
         folder_id = folder_id_of(folder)
+        drive_id = await self._drive_of(folder_id)
         above: dict[str, FileInfo | None] = {}
         while True:
-            page = await self._calls.run(partial(self._files.changes, token=token), BACKGROUND)
+            page = await self._calls.run(partial(self._files.changes, token=token, drive_id=drive_id), BACKGROUND)
             found: list[StoredObject] = []
             gone: list[str] = []
             has_moved = False
@@ -67,6 +73,12 @@ class DriveChanges:
             if page.is_last:
                 return
             token = page.next_token
+
+    async def _drive_of(self, folder_id: str) -> str:
+        """Returns the shared drive that a folder lies in, "" for the own one: each has a list of changes of its own."""
+        if folder_id == _EVERYTHING:
+            return ""
+        return (await self._calls.run(lambda http: self._files.stat(http, folder_id), BACKGROUND)).drive_id
 
     async def _path(self, info: FileInfo, folder_id: str, above: dict[str, FileInfo | None]) -> str | None:
         """Returns a file's path from a folder, or None for a file that is not below it."""

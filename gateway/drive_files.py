@@ -217,15 +217,15 @@ class DriveFiles:
         limit = int(quota["limit"]) if "limit" in quota else None
         return Account(answer["user"].get("emailAddress", ""), int(quota.get("usage", 0)), limit)
 
-    def start_token(self, http: DriveHttp) -> str:
-        """Returns where changes from now on begin."""
-        more = {"driveId": self.shared_drive} if self.shared_drive else {}
+    def start_token(self, http: DriveHttp, drive_id: str) -> str:
+        """Returns where changes of a shared drive, or of the own one for "", begin from now on."""
+        more = {"driveId": drive_id} if drive_id else {}
         answer = _asked(self._changes.getStartPageToken(**self._everywhere, **more), http)
         return str(answer["startPageToken"])
 
-    def changes(self, http: DriveHttp, token: str) -> ChangePage:
-        """Returns a piece of what changed since a token was given."""
-        more = {"driveId": self.shared_drive} if self.shared_drive else {}
+    def changes(self, http: DriveHttp, token: str, drive_id: str) -> ChangePage:
+        """Returns a piece of what changed since a token was given for that drive."""
+        more = {"driveId": drive_id} if drive_id else {}
         request = self._changes.list(
             pageToken=token,
             pageSize=_PAGE_SIZE,

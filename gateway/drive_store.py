@@ -153,12 +153,12 @@ class DriveStore:
         """Returns who is signed in, and the room there is; raises DriveRefused or DriveUnavailable."""
         return await self._calls.run(self._files.account, QUICK)
 
-    async def start_token(self) -> str:
-        """Returns where the changes from now on begin; raises DriveUnavailable."""
-        return await self._calls.run(self._files.start_token, BACKGROUND)
+    async def start_token(self, folder: str) -> str:
+        """Returns where a folder's changes from now on begin; raises BadKey, NotFound or DriveUnavailable."""
+        return await DriveChanges(self._files, self._calls).start_token(folder)
 
     def changed(self, folder: str, token: str) -> AsyncGenerator[Changed, None]:
-        """Yields what changed in a folder since the token was given; raises BadKey or DriveUnavailable."""
+        """Yields what changed in a folder since the token was given; raises BadKey, NotFound or DriveUnavailable."""
         return DriveChanges(self._files, self._calls).since(folder, token)
 
     async def close(self) -> None:

@@ -21,11 +21,11 @@ SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp"})
 class TellsChanges(Protocol):
     """A store that tells what has changed since a token was given."""
 
-    async def start_token(self) -> str:
-        """Returns where the changes from now on begin; raises DependencyUnavailable."""
+    async def start_token(self, folder: str) -> str:
+        """Returns where a folder's changes from now on begin; raises BadKey, NotFound or DependencyUnavailable."""
 
     def changed(self, folder: str, token: str) -> AsyncGenerator[Changed, None]:
-        """Yields what changed in a folder, to the end; raises BadKey or DependencyUnavailable."""
+        """Yields what changed in a folder, to the end; raises BadKey, NotFound or DependencyUnavailable."""
 
 
 class ImportWalk:
@@ -45,7 +45,9 @@ class ImportWalk:
                     return
                 await ledger.look_at_all(run)
             # Taken before the first look: what changes while it is walked is told again.
-            next_token = await self._store.start_token() if isinstance(self._store, TellsChanges) else None
+            next_token = None
+            if isinstance(self._store, TellsChanges):
+                next_token = await self._store.start_token(run.order.folder)
             await self._look_at_all(run, ledger)
         except BadKey as error:
             raise InvalidField("folder", "leads out of the photo store") from error

@@ -190,7 +190,11 @@ class _Routes:
             shown = [
                 change
                 for change in self._drive.changes[start:last]
-                if access.sees_all or change["removed"] or self._drive.files[change["fileId"]].by_application
+                if change["removed"]
+                or (
+                    (access.sees_all or self._drive.files[change["fileId"]].by_application)
+                    and change["file"].get("driveId") == request.query.get("driveId")
+                )
             ]
             following = "newStartPageToken" if last == len(self._drive.changes) else "nextPageToken"
         return _json(request, {"kind": "drive#changeList", "changes": shown, following: str(last)})

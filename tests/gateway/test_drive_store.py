@@ -130,6 +130,10 @@ async def test_the_owners_files_may_lie_in_another_drive_than_ours(emulator: Dri
     file_id = emulator.drive.owner_file("one.jpg", b"one", album)
     async with drive_store(emulator, tmp_path, FILE_SCOPE, READ_SCOPE, drive_shared_drive="shared-drive-1") as store:
         assert await keys(store, album) == [f"file/{file_id}"]
+        token = await store.start_token(album)
+        second = emulator.drive.owner_file("two.jpg", b"two", album)
+        (page,) = [page async for page in store.changed(album, token)]
+        assert [item.key for item in page.found] == [f"file/{second}"]
 
 
 async def test_a_photo_that_another_drive_lacks_does_not_count_as_removed(
@@ -218,7 +222,7 @@ async def test_a_folder_that_is_none_is_not_found(emulator: DriveEmulator, tmp_p
 
 async def test_changes_are_followed_from_where_they_were_left(emulator: DriveEmulator, tmp_path: Path) -> None:
     async with drive_store(emulator, tmp_path, FILE_SCOPE, READ_SCOPE) as store:
-        token = await store.start_token()
+        token = await store.start_token("")
         file_id = emulator.drive.owner_file("one.jpg", b"one")
         (page,) = [page async for page in store.changed("", token)]
         assert [(item.key, item.path) for item in page.found] == [(f"file/{file_id}", "one.jpg")]

@@ -58,15 +58,25 @@ class Sweeper:
         if not unclaimed:
             return 0
         await self._vectors.record_audit(ExternalAction.RECONCILE, self._store_timeout_s, photo_count=len(unclaimed))
+        failure: TwinError | None = None
         for reservation in unclaimed:
-            if not await self._is_orphan(reservation.photo_id, reservation.source.key):
-                continue  # It came just now; the next listing forgets it.
             try:
-                await self._store.delete(reservation.source.key)
-            except BadKey:
-                _log.error("a reserved original's key is none of this store")
-            await self._vectors.release_reservation(reservation.reservation_id, self._store_timeout_s)
+                await self._remove_unclaimed(reservation)
+            except TwinError as error:
+                # One that cannot be removed does not keep the others.
+                failure = error
+        if failure is not None:
+            raise failure
         return len(unclaimed)
+
+    async def _remove_unclaimed(self, reservation: Reservation) -> None:
+        if not await self._is_orphan(reservation.photo_id, reservation.source.key):
+            return  # It came just now; the next listing forgets it.
+        try:
+            await self._store.delete(reservation.source.key)
+        except BadKey:
+            _log.error("a reserved original's key is none of this store")
+        await self._vectors.release_reservation(reservation.reservation_id, self._store_timeout_s)
 
     async def sweep(self) -> int:
         """Removes the orphans and returns how many; raises TwinError, with nothing removed, on any failure to look."""

@@ -123,6 +123,21 @@ async def test_a_crash_before_the_photo_came_leaves_nothing_for_long(gateway: Ga
     assert await sweeper(gateway).sweep_reservations() == 0
 
 
+async def test_an_original_that_cannot_be_removed_does_not_keep_the_others(gateway: Gateway) -> None:
+    gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
+    for seed in (1, 2):
+        await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(seed=seed), consent=CONSENT)))
+    gateway.embedder.script.heal()
+    keys = [reservation.source.key for _, reservation in sorted(gateway.vectors.reserved.items())]
+    stuck, other = (gateway.photos_dir / key for key in keys)
+    stuck.unlink()
+    (stuck / "inside").mkdir(parents=True)
+    with pytest.raises(TwinError):
+        await sweeper(gateway).sweep_reservations()
+    assert not other.exists()
+    assert list(gateway.vectors.reserved) == [1]
+
+
 async def test_what_was_reserved_goes_once_the_audit_log_says_so(gateway: Gateway) -> None:
     gateway.embedder.script.fail("item", DependencyUnavailable("vectorstore"))
     await refusal(gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT)))

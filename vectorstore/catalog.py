@@ -4,58 +4,23 @@ Columns of numbers and interned texts: about 40 bytes a face and 40 a photo and 
 takes 500.
 """
 
-import uuid
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from vectorstore.catalog_face import CatalogFace, ShownFace, to_microseconds
 from vectorstore.catalog_state import CatalogState
 from vectorstore.catalog_state import Codes as Codes
 from vectorstore.index.base import Ids
 from vectorstore.index.columns import Bytes, Column, Ends, Interner, TextColumn
 from vectorstore.index.rows import Mask, RowTable
-from vectorstore.records import Source
 
 Boxes = npt.NDArray[np.float32]
 
 _NO_BOX: Final = (np.nan, 0.0, 0.0, 0.0)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def to_microseconds(time: datetime) -> int:
-    """Returns a time, which has a zone, in microseconds since 1970."""
-    return (time - _EPOCH) // _MICROSECOND
-
-
-class CatalogFace(NamedTuple):
-    """A face to be added; ``person`` is the face's own or else its photo's.
-
-    create_time_us: when its photo was added, in microseconds since 1970.
-    """
-
-    face_id: int
-    photo_id: uuid.UUID
-    box: tuple[float, float, float, float] | None
-    person: str
-    collection: str
-    source: Source
-    create_time_us: int = 0
-
-
-class ShownFace(NamedTuple):
-    """A face as it is shown: a tuple, since every search makes dozens, and no dataclass is made as fast."""
-
-    face_id: int
-    photo_id: str
-    box: tuple[float, float, float, float] | None
-    person: str
-    collection: str
-    store: str
-    key: str
 
 
 class Catalog:

@@ -7,7 +7,8 @@ import numpy as np
 
 from runtime import failpoints
 from runtime.errors import DependencyUnavailable
-from vectorstore.catalog import Catalog, CatalogFace
+from vectorstore.catalog import Catalog
+from vectorstore.catalog_face import CatalogFace
 from vectorstore.index.base import Ids, IndexFacts, VectorIndex, Vectors
 from vectorstore.index.choose import IndexMaker
 from vectorstore.index.locks import SharedLock

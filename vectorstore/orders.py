@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from runtime.vectors import Vector
-from vectorstore.catalog import ShownFace
+from vectorstore.catalog_face import ShownFace
 from vectorstore.filters import EVERY_FACE, FaceFilter
 
 # LOOKALIKE asks the index for more than is wanted, since many faces can be one person.

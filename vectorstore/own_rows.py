@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from vectorstore.catalog import CatalogFace
+from vectorstore.catalog_face import CatalogFace
 from vectorstore.index.base import Ids, Vectors
 from vectorstore.rows_sql import Row, catalog_face_from_row
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from vectorstore.catalog import CatalogFace, to_microseconds
+from vectorstore.catalog_face import CatalogFace, to_microseconds
 from vectorstore.records import (
     Calibration,
     Consent,

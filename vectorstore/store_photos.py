@@ -18,7 +18,7 @@ from runtime import failpoints
 from runtime.errors import TwinError
 from vectorstore import audit, change_log, face_copy
 from vectorstore.audit import AuditAction
-from vectorstore.catalog import CatalogFace, to_microseconds
+from vectorstore.catalog_face import CatalogFace, to_microseconds
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import Database
 from vectorstore.face_copy import FaceRows

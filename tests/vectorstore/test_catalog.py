@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from tests.vectorstore.told import as_told, told
-from vectorstore.catalog import Catalog, CatalogFace, to_microseconds
+from vectorstore.catalog import Catalog
+from vectorstore.catalog_face import CatalogFace, to_microseconds
 from vectorstore.records import Source
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,8 @@ from runtime.interceptor import BoundaryInterceptor
 from tests.vectorstore.conftest import StartStore
 from tests.vectorstore.index_conformance import units
 from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, ids, photo, random_unit, refused, search
-from vectorstore.catalog import Catalog, CatalogFace
+from vectorstore.catalog import Catalog
+from vectorstore.catalog_face import CatalogFace
 from vectorstore.gallery_view import GalleryView
 from vectorstore.index.choose import IndexMaker
 from vectorstore.index.locks import SharedLock

@@ -2,7 +2,8 @@
 
 from typing import TypeAlias
 
-from vectorstore.catalog import Catalog, CatalogFace, ShownFace
+from vectorstore.catalog import Catalog
+from vectorstore.catalog_face import CatalogFace, ShownFace
 
 # A face, and when its photo was added, in microseconds since 1970.
 Told: TypeAlias = tuple[ShownFace, int]

@@ -139,7 +139,7 @@ def kill_on_the_way(
         call = asyncio.create_task(import_to_the_end(stack, gateway.address, folder))
         while await photo_count(stack) < before + step and not call.done():  # noqa: ASYNC110 - set elsewhere
             await asyncio.sleep(0.02)
-        await asyncio.sleep(draws.uniform(0, 0.3))
+        await asyncio.sleep(draws.uniform(0, 0.15))
         gateway.kill()
         print(f"killed at {await photo_count(stack)} photos")
         with contextlib.suppress(grpc.RpcError):

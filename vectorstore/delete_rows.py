@@ -15,12 +15,14 @@ from vectorstore.rows_sql import deletion_from_row
 # The photos' own rows; what to answer and to remove is told by their deletions from then on.
 _DELETE_PHOTOS_SQL: Final = """
     DELETE FROM photos WHERE photo_id = ANY($1::uuid[])
-    RETURNING photo_id, gallery_id, source_store, source_key, deletion_token_sha256,
+    RETURNING photo_id, gallery_id, source_store, source_key, deletion_token_sha256, create_time,
               (SELECT name FROM galleries g WHERE g.gallery_id = photos.gallery_id) AS gallery
 """
 _INSERT_DELETIONS_SQL: Final = """
-    INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, face_count, revision)
-    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::integer[], $6::bigint[])
+    INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, face_count, revision,
+                           photo_create_time)
+    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::integer[], $6::bigint[],
+                         $7::timestamptz[])
     RETURNING *
 """
 
@@ -62,6 +64,7 @@ async def delete_rows(
         [photo["source_key"] for photo in photos],
         [len(face_ids[photo["photo_id"]]) for photo in photos],
         revisions,
+        [photo["create_time"] for photo in photos],
     )
     last_revisions: dict[int, int] = {}
     gone: dict[int, list[int]] = defaultdict(list)

@@ -3,7 +3,8 @@
 A photo's row, its faces and the change are written in one transaction with a row of ``deletions``. That row answers
 the same deletion asked for again, and stays in the outbox (``removals.py``) until whoever keeps the originals confirms
 that this one is gone. An id that was deleted may be added anew; deletions are therefore counted by deletion and not by
-photo. Deletions that are asked for at once are committed together.
+photo. Deletions that are asked for at once are committed together. None is answered before the journal has it
+(``deletion_journal.py``), unless that cannot be written.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from vectorstore import change_log
 from vectorstore.audit import AuditAction
 from vectorstore.database import Database
 from vectorstore.delete_rows import Doomed, delete_rows
+from vectorstore.deletion_journal import DeletionJournal
 from vectorstore.deletion_token import opens
 from vectorstore.follower import Follower
 from vectorstore.metrics import PHOTOS_DELETED
@@ -56,9 +58,10 @@ class _Asked:
 class PhotoDeleter:
     """One queue for all callers and one task that empties it."""
 
-    def __init__(self, database: Database, follower: Follower) -> None:
+    def __init__(self, database: Database, follower: Follower, journal: DeletionJournal) -> None:
         self._database = database
         self._follower = follower
+        self._journal = journal
         self._queue: asyncio.Queue[_Asked] = asyncio.Queue(MAX_WAITING_PHOTOS)
         self._unapplied = asyncio.Semaphore(_MAX_UNAPPLIED_BATCHES)
         self._has_ended = False
@@ -169,6 +172,7 @@ class PhotoDeleter:
             revisions = [outcome.revision for outcome in outcomes if isinstance(outcome, DeletionRecord)]
             if revisions:
                 self._follower.wake()
+                await self._journal.catch_up()
                 await self._follower.wait_for(max(revisions), APPLY_TIMEOUT_S)
                 await failpoints.reach_async("delete.applied")
         except NotReady as error:

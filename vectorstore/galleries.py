@@ -10,6 +10,7 @@ from vectorstore import audit, change_log
 from vectorstore.audit import AuditAction
 from vectorstore.change_log import ChangeKind
 from vectorstore.database import ANSWER_MARGIN_S, Database
+from vectorstore.deletion_journal import DeletionJournal
 from vectorstore.follower import Follower
 from vectorstore.records import Calibration, GalleryRecord, PhotoRecord
 from vectorstore.rows_sql import SHOWN_FACES_SQL, gallery_from_row, photo_from_row
@@ -25,9 +26,10 @@ _GALLERY_WITH_SIZES_SQL: Final = """
     FROM galleries g
 """
 _QUEUE_REMOVALS_SQL: Final = """
-    INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, revision, face_count)
+    INSERT INTO deletions (photo_id, deletion_token_sha256, source_store, source_key, revision, face_count,
+                           photo_create_time)
     SELECT photo_id, deletion_token_sha256, source_store, source_key, $2,
-           (SELECT count(*) FROM faces f WHERE f.photo_id = p.photo_id)
+           (SELECT count(*) FROM faces f WHERE f.photo_id = p.photo_id), create_time
     FROM photos p WHERE gallery_id = $1 ORDER BY revision
 """
 
@@ -35,9 +37,10 @@ _QUEUE_REMOVALS_SQL: Final = """
 class Galleries:
     """The galleries and photos of the database."""
 
-    def __init__(self, database: Database, follower: Follower) -> None:
+    def __init__(self, database: Database, follower: Follower, journal: DeletionJournal) -> None:
         self._database = database
         self._follower = follower
+        self._journal = journal
 
     async def create(self, name: str, model_id: str, dimension: int, calibration: Calibration) -> GalleryRecord:
         """Makes a gallery, or returns the one of this name.
@@ -111,6 +114,7 @@ class Galleries:
             await failpoints.reach_async("gallery.before_commit")
         await failpoints.reach_async("gallery.committed")
         self._follower.wake()
+        await self._journal.catch_up()
         await self._follower.wait_for(revision, APPLY_TIMEOUT_S)
         return int(photo_count)
 

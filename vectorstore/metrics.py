@@ -26,6 +26,9 @@ ADD_BATCH_PHOTOS: Final = Histogram(
     "Photos committed together.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
+JOURNAL_FAILURES: Final = Counter(
+    "twin_vectorstore_deletion_journal_failures", "Times that the journal of deletions could not be written."
+)
 CHANGES_PRUNED: Final = Counter("twin_vectorstore_changes_pruned", "Old changes that this replica removed.")
 OLDEST_TRANSACTION_SECONDS: Final = Gauge(
     "twin_vectorstore_oldest_transaction_seconds",

@@ -14,6 +14,7 @@ from runtime.server import ServiceContext
 from vectorstore.adding import PhotoAdder
 from vectorstore.database import Database
 from vectorstore.deleting import PhotoDeleter
+from vectorstore.deletion_journal import DeletionJournal
 from vectorstore.embedded import EmbeddedPostgres
 from vectorstore.follower import Follower
 from vectorstore.galleries import Galleries
@@ -59,7 +60,11 @@ class VectorStore:
         self._maintenance = Maintenance(projection)
         self._searcher = Searcher(settings.search_threads, settings.search_queue_size)
         self._adder = PhotoAdder(self._database, self._follower)
-        self._deleter = PhotoDeleter(self._database, self._follower)
+        journal_path = settings.deletion_journal or settings.data_path("deletions.journal")
+        self._journal = DeletionJournal(
+            self._database, journal_path.expanduser(), timedelta(days=settings.deletion_journal_days)
+        )
+        self._deleter = PhotoDeleter(self._database, self._follower, self._journal)
         self._snapshots = Snapshots(
             settings.data_path("vectorstore"), self._database, self._follower, projection, make_index
         )
@@ -80,7 +85,7 @@ class VectorStore:
             adder=self._adder,
             deleter=self._deleter,
             removals=Removals(self._database),
-            galleries=Galleries(self._database, self._follower),
+            galleries=Galleries(self._database, self._follower, self._journal),
             snapshots=self._snapshots,
         )
 
@@ -113,6 +118,7 @@ class VectorStore:
         context.tasks.spawn(self._snapshot_schedule.run(), "snapshot schedule")
         context.tasks.spawn(self._adder.run(), "photo adder")
         context.tasks.spawn(self._deleter.run(), "photo deleter")
+        context.tasks.spawn(self._journal.follow(), "deletion journal")
         pruner = Pruner(self._database, timedelta(hours=self._settings.change_log_retention_hours))
         context.tasks.spawn(pruner.run(), "change log pruner")
         context.tasks.spawn(self._deleter.expire(self._settings.expiry_interval_s), "consent expiry")
@@ -131,6 +137,7 @@ class VectorStore:
     async def _load(self) -> None:
         start_s = time.monotonic()
         try:
+            await self._journal.open()
             from_snapshot = await self._snapshots.load()
             if not from_snapshot:
                 await self._follower.load()

@@ -1,6 +1,7 @@
 """What the vector store can be told."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -24,6 +25,10 @@ class VectorStoreSettings(ServiceSettings):
     milvus_token: SecretStr = SecretStr("")
     # Between two looks for photos whose consent ran out.
     expiry_interval_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    # What was deleted, to delete it again after a restore; unset: deletions.journal under the data folder.
+    deletion_journal: Path | None = None
+    # How long it names a deletion: longer than any backup is kept.
+    deletion_journal_days: Annotated[float, Field(ge=1, le=36_500)] = 400.0
     # Searches at once, each in a thread that keeps a core busy; by default as many as there are cores.
     search_threads: Annotated[int, Field(default_factory=lambda: max(2, os.cpu_count() or 1), ge=1, le=256)]
     # Searches that may wait for a thread; more are refused at once.

@@ -1,5 +1,6 @@
 """Taking the photo with the camera: chromium's fake one, which shows a picture of the test's own."""
 
+import asyncio
 from pathlib import Path
 
 import cv2
@@ -58,7 +59,9 @@ async def test_leaving_the_camera_ends_the_recording(twin_page_url: str, camera_
         assert await track.evaluate("track => track.readyState") == "live"
         await page.keyboard.press("Escape")
         await expect(page.get_by_role("dialog")).to_have_count(0)
-        assert await track.evaluate("track => track.readyState") == "ended"
+        async with asyncio.timeout(10):
+            while await track.evaluate("track => track.readyState") != "ended":  # noqa: ASYNC110 - the browser's state
+                await asyncio.sleep(0.05)
         await expect(page.get_by_role("heading", name="Who looks like you?")).to_be_visible()
 
 

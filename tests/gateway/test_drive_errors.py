@@ -11,7 +11,8 @@ from gateway.drive_errors import failure_of
 from runtime.errors import TwinError
 from runtime.status import to_status
 
-SOON = format_datetime(datetime.now(UTC) + timedelta(seconds=100))
+# Seen from whenever the tests come to it.
+SOON = format_datetime(datetime.now(UTC) + timedelta(hours=6))
 PAST = format_datetime(datetime.now(UTC) - timedelta(seconds=100))
 
 
@@ -19,7 +20,7 @@ PAST = format_datetime(datetime.now(UTC) - timedelta(seconds=100))
     ("retry_after", "least_s", "most_s"),
     [
         ("7", 7, 7),
-        (SOON, 1, 100),
+        (SOON, 1, 6 * 3600),
         (SOON.replace("+0000", "-0000"), 0, 86_400),
         (PAST, 0, 0),
         ("9" * 400, 86_400, 86_400),

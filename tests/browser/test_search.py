@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 from playwright.async_api import Page, expect
 
 from tests.browser.steps import choose, choose_bytes, hand_over, outlines, see_twin
@@ -84,6 +85,28 @@ async def test_all_faces_are_searched_at_once_and_each_is_a_choice(page: Page, s
     await expect(page.locator(".pair")).to_be_in_viewport(ratio=0.9)
     await expect(page.get_by_role("button", name="Find everyone's twin")).to_have_count(0)
     assert len(searches) == 2
+
+
+async def test_forty_faces_are_outlined_and_any_can_be_chosen(
+    page: Page, newton_photo: Path, gauss_photo: Path, tmp_path: Path
+) -> None:
+    crowd = tmp_path / "crowd.png"
+    side_px = 240
+    sheet = Image.new("RGB", (8 * side_px, 5 * side_px), "white")
+    for number in range(40):
+        with Image.open((newton_photo, gauss_photo)[number % 2]) as portrait:
+            tile = ImageOps.fit(portrait.convert("RGB"), (side_px, side_px), centering=(0.5, 0.3))
+        sheet.paste(tile, (number % 8 * side_px, number // 8 * side_px))
+    sheet.save(crowd)
+    await choose(page, crowd)
+    await see_twin(page)
+    await expect(outlines(page)).to_have_count(40)
+    first = await page.locator(".words h1").inner_text()
+    await outlines(page).nth(1).click()
+    await expect(page.locator(".words h1")).not_to_have_text(first)
+    await page.get_by_role("button", name="Find everyone's twin").click()
+    everyone = page.get_by_role("region", name="Everyone and their twin").get_by_role("button")
+    await expect(everyone).to_have_count(40)
 
 
 async def test_a_large_phone_photo_is_turned_upright_and_sent_small(page: Page, newton_photo: Path) -> None:

@@ -30,7 +30,7 @@ async def _counts_after_an_early_add_commits_late(one: Store, two: Store) -> lis
     with failpoints.armed("add.before_copy=sleep:1@1"):
         early = asyncio.create_task(write(one))
         async with asyncio.timeout(20):
-            while not failpoints._armed["add.before_copy"].count:
+            while not failpoints._armed["add.before_copy"].count:  # noqa: ASYNC110 - a failpoint wakes nobody
                 await asyncio.sleep(0.01)
         last = max(await write(two), await early)
     counts = []

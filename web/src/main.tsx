@@ -1,7 +1,9 @@
 import "@fontsource-variable/bricolage-grotesque/opsz.css";
 import "./styles/base.css";
+import "./styles/layout.css";
 import "./styles/buttons.css";
 import "./styles/stage.css";
+import "./styles/frames.css";
 import "./styles/pair.css";
 import "./styles/controls.css";
 import "./styles/photos.css";

@@ -14,16 +14,20 @@ from cli.settings import ClientSettings
 from runtime.names import parse_photo_id
 
 _TIMEOUT_S: Final = 600.0
+_OUT_OF_REACH: Final = gateway_pb2.EXPORTED_ORIGINAL_OUT_OF_REACH
 
 
 def export(photo_id: str, token: str | None, file: Path | None, settings: ClientSettings, console: Console) -> int:
-    """Writes the archive and returns 0. token: of the photo's receipt; None: asked for with the admin role.
+    """Writes the archive and returns 0, or 1 where it lacks an original that is held.
+
+    token: of the photo's receipt; None: asked for with the admin role.
 
     Raises CommandError, and leaves no file then; InvalidField for what is no photo's id.
     """
     wanted = str(parse_photo_id(photo_id))
     file = file or Path(f"photo-{wanted}.zip")
     target = settings.target("gateway")
+    original = gateway_pb2.EXPORTED_ORIGINAL_UNSPECIFIED
     request = gateway_pb2.ExportPhotoRequest(photo_id=wanted, deletion_token=token or "")
     metadata = settings.admin_metadata() if token is None else ()
     try:
@@ -36,10 +40,18 @@ def export(photo_id: str, token: str | None, file: Path | None, settings: Client
             stub = gateway_pb2_grpc.TwinServiceStub(channel)
             for piece in stub.ExportPhoto(request, timeout=_TIMEOUT_S, metadata=metadata):
                 archive.write(piece.data)
+                original = piece.original
     except BaseException as error:
         file.unlink(missing_ok=True)
         if isinstance(error, grpc.RpcError):
             raise CommandError(in_words(error, target)) from error
         raise
+    if original == _OUT_OF_REACH:
+        console.print(
+            f"what is held about {wanted} is in {file}, but for the original: it is in a store that the gateway does"
+            " not use now (source.store in photo.json), and is to be had from there",
+            soft_wrap=True,
+        )
+        return 1
     console.print(f"all that is held about {wanted} is in {file}", soft_wrap=True)
     return 0

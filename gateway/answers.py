@@ -7,6 +7,7 @@ from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2
 
 from gateway.compare import Comparison
+from gateway.export import ArchivePiece
 from gateway.importer import Progress
 from gateway.keep import Kept
 from gateway.photo_urls import PhotoUrls
@@ -70,6 +71,11 @@ def compare_response(comparison: Comparison) -> pb.CompareResponse:
         first_face=comparison.first_face,
         second_face=comparison.second_face,
     )
+
+
+def export_response(piece: ArchivePiece) -> pb.ExportPhotoResponse:
+    """Returns a piece of an archive, with what becomes of the original."""
+    return pb.ExportPhotoResponse(data=piece.data, original=pb.ExportedOriginal.ValueType(piece.original))
 
 
 def stats_response(gallery: Gallery, model: Model, policy_version: str) -> pb.GetStatsResponse:

@@ -55,8 +55,8 @@ class ExportRoute:
                 }
             )
             await response.prepare(request)
-            await response.write(first)
+            await response.write(first.data)
             async for piece in pieces:
-                await response.write(piece)
+                await response.write(piece.data)
             await response.write_eof()
         return response

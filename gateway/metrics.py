@@ -10,6 +10,11 @@ PENDING_REMOVALS: Final = Gauge(
     "twin_gateway_removals_pending", "Deleted photos whose originals are still to be removed."
 )
 ORPHANS: Final = Counter("twin_gateway_orphans_removed_total", "Originals removed because no photo names them.")
+EXPORTS: Final = Counter(
+    "twin_gateway_exports_total",
+    "Archives of what is held about a photo, by what they have of the original.",
+    ("original",),
+)
 RENDITIONS: Final = Counter(
     "twin_gateway_renditions_total", "Pictures served, by where they came from.", ("from_cache",)
 )

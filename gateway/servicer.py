@@ -152,7 +152,7 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
             )
             async with aclosing(pieces):
                 async for piece in pieces:
-                    yield pb.ExportPhotoResponse(data=piece)
+                    yield answers.export_response(piece)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: N802
         """Describes a gallery."""

@@ -15,9 +15,11 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from structlog.testing import capture_logs
 from twin.gateway.v1 import gateway_pb2 as pb
 
 from gateway.local_store import LocalStore
+from gateway.metrics import EXPORTS
 from runtime.errors import DependencyUnavailable
 from tests.gateway.fakes import vector_of
 from tests.gateway.harness import ADMIN, Gateway, refusal, running_gateway
@@ -58,6 +60,7 @@ async def test_the_archive_holds_the_record_the_original_and_the_consent(gateway
         "consent.txt",
         "default",
     )
+    assert record["original"] == "included"
     photo = record["photo"]
     stored = gateway.vectors.photos[receipt.photo_id][1]
     assert photo["photo_id"] == receipt.photo_id
@@ -105,12 +108,30 @@ async def test_an_original_that_is_gone_or_its_owners_is_left_out(gateway: Gatew
     kept.unlink()
     files, record = _opened(await _exported(gateway, receipt.photo_id, receipt.deletion_token))
     assert (sorted(files), record["original_file"]) == (["consent.txt", "photo.json"], "")
+    assert record["original"] == "gone"
     stored = gateway.vectors.photos[receipt.photo_id][1]
     (gateway.photos_dir / "holidays.png").write_bytes(picture())
     stored.source.key = "holidays.png"
     stored.ClearField("consent")
     files, record = _opened(await _exported(gateway, receipt.photo_id, receipt.deletion_token))
     assert (sorted(files), record["original_file"], record["consent_file"]) == (["photo.json"], "", "")
+    assert record["original"] == "not_kept"
+
+
+async def test_an_original_that_is_held_in_another_store_is_told_to_be_missing(gateway: Gateway) -> None:
+    receipt = await _kept(gateway)
+    gateway.vectors.photos[receipt.photo_id][1].source.store = "drive"
+    counted = EXPORTS.labels("out_of_reach")._value.get()
+    with capture_logs() as logs:
+        files, record = _opened(await _exported(gateway, receipt.photo_id, receipt.deletion_token))
+    assert sorted(files) == ["consent.txt", "original-left-out.txt", "photo.json"]
+    assert b"is not in this archive" in files["original-left-out.txt"]
+    assert (record["original"], record["original_file"]) == ("out_of_reach", "")
+    assert record["photo"]["source"]["store"] == "drive"
+    request = pb.ExportPhotoRequest(photo_id=receipt.photo_id, deletion_token=receipt.deletion_token)
+    assert {piece.original async for piece in gateway.stub.ExportPhoto(request)} == {pb.EXPORTED_ORIGINAL_OUT_OF_REACH}
+    assert EXPORTS.labels("out_of_reach")._value.get() == counted + 2
+    assert [entry["log_level"] for entry in logs if entry["log_level"] != "debug"] == ["warning"]
 
 
 class _LargeStore(LocalStore):

@@ -62,3 +62,17 @@ async def test_a_file_that_is_there_is_left_as_it_is(gateway: Gateway, tmp_path:
     file.write_text("something else")
     assert await _twin(added.saved_photo.photo_id, "-o", str(file)) == 1
     assert file.read_text() == "something else"
+
+
+async def test_an_archive_that_lacks_the_original_is_not_called_all_that_is_held(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    added = await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=CONSENT))
+    gateway.vectors.photos[added.saved_photo.photo_id][1].source.store = "drive"
+    file = tmp_path / "mine.zip"
+    assert await _twin(added.saved_photo.photo_id, "-o", str(file)) == 1
+    with zipfile.ZipFile(file) as archive:
+        assert sorted(archive.namelist()) == ["consent.txt", "original-left-out.txt", "photo.json"]
+    said = capsys.readouterr().out
+    assert "all that is held" not in said
+    assert "but for the original" in said

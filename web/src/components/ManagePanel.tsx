@@ -52,7 +52,7 @@ function RemoveForm({ removal }: { removal: Removal }) {
           {removal.phase === "exporting" ? words.exporting : words.export}
         </button>
       </div>
-      <p role="status">{removal.phase === "exported" && words.exported}</p>
+      <p role="status">{removal.phase === "exported" && words.exported(removal.original)}</p>
     </form>
   );
 }

@@ -1,5 +1,6 @@
 import { twinService } from "../api/client";
 import { toRemovalProblem } from "../api/problem";
+import { ExportedOriginal } from "@gen/twin/gateway/v1/gateway_pb";
 import { saveFile } from "./saveFile";
 import { page } from "./page";
 import type { Removal } from "./state";
@@ -13,10 +14,14 @@ export async function exportPhoto(photoId: string, deletionToken: string): Promi
   show({ phase: "exporting" });
   try {
     const pieces: Uint8Array<ArrayBuffer>[] = [];
+    let original = ExportedOriginal.UNSPECIFIED;
     const stream = twinService.exportPhoto({ photoId, deletionToken }, { timeoutMs: EXPORT_TIMEOUT_MS });
-    for await (const { data } of stream) pieces.push(new Uint8Array(data));
+    for await (const piece of stream) {
+      pieces.push(new Uint8Array(piece.data));
+      original = piece.original;
+    }
     saveFile(`find-your-twin-${photoId}.zip`, new Blob(pieces, { type: "application/zip" }));
-    show({ phase: "exported" });
+    show({ phase: "exported", original });
   } catch (thrown) {
     show({ phase: "failed", problem: toRemovalProblem(thrown) });
   }

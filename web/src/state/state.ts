@@ -2,7 +2,7 @@ import type { ConsentText } from "../api/consent";
 import type { Problem } from "../api/problem";
 import type { PreparedPhoto } from "../photo/prepare";
 import type { Face } from "@gen/twin/face/v1/face_pb";
-import type { FaceResult, Twin } from "@gen/twin/gateway/v1/gateway_pb";
+import type { ExportedOriginal, FaceResult, Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { emptyComparison, type Comparison } from "./compare";
 import type { Language } from "../strings/choice";
 import type { Wish } from "./wish";
@@ -93,7 +93,7 @@ export type Removal =
   | { phase: "idle" }
   | { phase: "removing" }
   | { phase: "exporting" }
-  | { phase: "exported" }
+  | { phase: "exported"; original: ExportedOriginal }
   | { phase: "removed"; faceCount: number; originalRemoved: boolean }
   | { phase: "failed"; problem: Problem };
 

@@ -1,4 +1,5 @@
 import { QualityIssue } from "@gen/twin/face/v1/face_pb";
+import { ExportedOriginal } from "@gen/twin/gateway/v1/gateway_pb";
 import type { Problem, ProblemKind } from "../api/problem";
 import type { Strings } from "./en";
 import { likenessOf, type Likeness } from "./likeness";
@@ -380,7 +381,17 @@ export const de: Strings = {
     lead: "Mit Kennung und Schlüssel vom Beleg lässt sich ein hier behaltenes Foto löschen, und alles dazu herunterladen.",
     export: "Alles dazu herunterladen",
     exporting: "Alles wird geholt",
-    exported: "Es liegt bei deinen Downloads: das Foto, seine Gesichter und das, wozu zugestimmt wurde.",
+    exported: (original) => {
+      switch (original) {
+        case ExportedOriginal.OUT_OF_REACH:
+          return "Seine Gesichter und das, wozu zugestimmt wurde, liegen bei deinen Downloads. Das Foto selbst wird auch aufbewahrt, ist für diesen Dienst aber nicht erreichbar: Frag, wer ihn betreibt.";
+        case ExportedOriginal.NOT_KEPT:
+        case ExportedOriginal.GONE:
+          return "Es liegt bei deinen Downloads: seine Gesichter und das, wozu zugestimmt wurde. Das Foto selbst wird hier nicht aufbewahrt.";
+        default:
+          return "Es liegt bei deinen Downloads: das Foto, seine Gesichter und das, wozu zugestimmt wurde.";
+      }
+    },
     id: "Kennung des Fotos",
     token: "Schlüssel zum Löschen",
     remove: "Dieses Foto löschen",

@@ -1,4 +1,5 @@
 import { QualityIssue } from "@gen/twin/face/v1/face_pb";
+import { ExportedOriginal } from "@gen/twin/gateway/v1/gateway_pb";
 import type { Problem, ProblemKind } from "../api/problem";
 import type { CameraProblem } from "../photo/camera";
 import type { KeepFor } from "../state/state";
@@ -378,7 +379,17 @@ export const en = {
     lead: "With the id and the token on its receipt, a photo that was kept here can be removed, and all that is held about it downloaded.",
     export: "Download what is held",
     exporting: "Fetching all of it",
-    exported: "It is among your downloads: the photo, its faces and what was agreed to.",
+    exported: (original: ExportedOriginal) => {
+      switch (original) {
+        case ExportedOriginal.OUT_OF_REACH:
+          return "Its faces and what was agreed to are among your downloads. The photo itself is held, too, but is out of this service's reach: ask whoever runs it.";
+        case ExportedOriginal.NOT_KEPT:
+        case ExportedOriginal.GONE:
+          return "It is among your downloads: its faces and what was agreed to. The photo itself is not kept here.";
+        default:
+          return "It is among your downloads: the photo, its faces and what was agreed to.";
+      }
+    },
     id: "Photo id",
     token: "Deletion token",
     remove: "Remove this photo",

@@ -1,5 +1,7 @@
 import { QualityIssue } from "@gen/twin/face/v1/face_pb";
+import { ExportedOriginal } from "@gen/twin/gateway/v1/gateway_pb";
 import { describe, expect, test } from "vitest";
+import { de } from "./de";
 import { en } from "./en";
 
 describe("numbers", () => {
@@ -76,4 +78,15 @@ test("the receipt file holds what deletes the photo", () => {
   expect(file).toContain("Photo id: id-1\n");
   expect(file).toContain("Deletion token: token-2\n");
   expect(file).toContain("http://localhost/#manage");
+});
+
+test("a download that lacks the photo does not claim to have it", () => {
+  const { OUT_OF_REACH, NOT_KEPT, GONE, INCLUDED } = ExportedOriginal;
+  for (const original of [NOT_KEPT, GONE]) {
+    expect(en.manage.exported(original)).toMatch(/The photo itself is not kept here/);
+    expect(de.manage.exported(original)).toMatch(/Das Foto selbst wird hier nicht aufbewahrt/);
+  }
+  expect(en.manage.exported(OUT_OF_REACH)).toMatch(/The photo itself is held, too, but/);
+  expect(de.manage.exported(OUT_OF_REACH)).toMatch(/Das Foto selbst wird auch aufbewahrt, ist/);
+  expect(en.manage.exported(INCLUDED)).toMatch(/: the photo, its faces/);
 });

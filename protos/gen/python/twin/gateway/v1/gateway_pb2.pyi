@@ -23,6 +23,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ExportedOriginal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExportedOriginalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportedOriginal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPORTED_ORIGINAL_UNSPECIFIED: _ExportedOriginal.ValueType  # 0
+    """Of a gateway that does not say."""
+    EXPORTED_ORIGINAL_INCLUDED: _ExportedOriginal.ValueType  # 1
+    """It is in the archive."""
+    EXPORTED_ORIGINAL_OUT_OF_REACH: _ExportedOriginal.ValueType  # 2
+    """It is kept, and not in the archive: the gateway cannot read it, since it lies in another store than the one in use. The
+    archive has original-left-out.txt, which says so; whoever runs the service can hand it out.
+    """
+    EXPORTED_ORIGINAL_NOT_KEPT: _ExportedOriginal.ValueType  # 3
+    """None is kept: the photo is a file of its owner's."""
+    EXPORTED_ORIGINAL_GONE: _ExportedOriginal.ValueType  # 4
+    """It was kept, and is not there any more."""
+
+class ExportedOriginal(_ExportedOriginal, metaclass=_ExportedOriginalEnumTypeWrapper):
+    """ExportedOriginal says what an archive has of the original; photo.json says it too."""
+
+EXPORTED_ORIGINAL_UNSPECIFIED: ExportedOriginal.ValueType  # 0
+"""Of a gateway that does not say."""
+EXPORTED_ORIGINAL_INCLUDED: ExportedOriginal.ValueType  # 1
+"""It is in the archive."""
+EXPORTED_ORIGINAL_OUT_OF_REACH: ExportedOriginal.ValueType  # 2
+"""It is kept, and not in the archive: the gateway cannot read it, since it lies in another store than the one in use. The
+archive has original-left-out.txt, which says so; whoever runs the service can hand it out.
+"""
+EXPORTED_ORIGINAL_NOT_KEPT: ExportedOriginal.ValueType  # 3
+"""None is kept: the photo is a file of its owner's."""
+EXPORTED_ORIGINAL_GONE: ExportedOriginal.ValueType  # 4
+"""It was kept, and is not there any more."""
+Global___ExportedOriginal: _TypeAlias = ExportedOriginal  # noqa: Y015
+
 class _OrphanKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -651,15 +687,19 @@ class ExportPhotoResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
+    original: Global___ExportedOriginal.ValueType
+    """The same on every piece."""
     def __init__(
         self,
         *,
         data: _builtins.bytes = ...,
+        original: Global___ExportedOriginal.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "original", b"original"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -140,9 +140,9 @@ class TwinServiceServicer:
 
     def ExportPhoto(self, request, context):
         """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
-        (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
-        the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
-        field deletion_token to /photos/PHOTO_ID/export instead.
+        (where it came from, the consent, the faces with their embeddings), the original where it is kept here (each piece
+        says whether it is in it), and the text of the consent. A wrong token and an unknown photo are answered alike, with
+        NOT_FOUND. Browsers may send a form with the field deletion_token to /photos/PHOTO_ID/export instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

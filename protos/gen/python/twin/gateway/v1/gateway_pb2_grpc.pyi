@@ -47,9 +47,9 @@ class TwinServiceStub:
     """GetPhoto streams the original's bytes; browsers use the image_url of a match."""
     ExportPhoto: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExportPhotoRequest, _gateway_pb2.ExportPhotoResponse]
     """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
-    (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
-    the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
-    field deletion_token to /photos/PHOTO_ID/export instead.
+    (where it came from, the consent, the faces with their embeddings), the original where it is kept here (each piece
+    says whether it is in it), and the text of the consent. A wrong token and an unknown photo are answered alike, with
+    NOT_FOUND. Browsers may send a form with the field deletion_token to /photos/PHOTO_ID/export instead.
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatsRequest, _gateway_pb2.GetStatsResponse]
     """GetStats describes the gallery to visitors."""
@@ -86,9 +86,9 @@ class TwinServiceAsyncStub(TwinServiceStub):
     """GetPhoto streams the original's bytes; browsers use the image_url of a match."""
     ExportPhoto: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExportPhotoRequest, _gateway_pb2.ExportPhotoResponse]  # type: ignore[assignment]
     """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
-    (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
-    the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
-    field deletion_token to /photos/PHOTO_ID/export instead.
+    (where it came from, the consent, the faces with their embeddings), the original where it is kept here (each piece
+    says whether it is in it), and the text of the consent. A wrong token and an unknown photo are answered alike, with
+    NOT_FOUND. Browsers may send a form with the field deletion_token to /photos/PHOTO_ID/export instead.
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatsRequest, _gateway_pb2.GetStatsResponse]  # type: ignore[assignment]
     """GetStats describes the gallery to visitors."""
@@ -164,9 +164,9 @@ class TwinServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ExportPhotoResponse], _abc.AsyncIterator[_gateway_pb2.ExportPhotoResponse]]:
         """ExportPhoto streams all that is held about a photo, as one ZIP archive, to whoever holds its deletion token: photo.json
-        (where it came from, the consent, the faces with their embeddings), the original where it is kept here, and the text of
-        the consent. A wrong token and an unknown photo are answered alike, with NOT_FOUND. Browsers may send a form with the
-        field deletion_token to /photos/PHOTO_ID/export instead.
+        (where it came from, the consent, the faces with their embeddings), the original where it is kept here (each piece
+        says whether it is in it), and the text of the consent. A wrong token and an unknown photo are answered alike, with
+        NOT_FOUND. Browsers may send a form with the field deletion_token to /photos/PHOTO_ID/export instead.
         """
 
     @_abc_1.abstractmethod

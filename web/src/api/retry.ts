@@ -30,10 +30,9 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Calls until it works, waiting out problems that pass by themselves; `onWait` hears of each, and when the next attempt is, on the
- * clock of Date.now(). Only for calls that change
- * nothing: an answer that was lost cannot be told from a call that never arrived. Gives up after MAX_ATTEMPTS, and throws
- * what the last attempt threw.
+ * Calls until it works, waiting out problems that pass by themselves; `onWait` hears of each, and when the next attempt
+ * is, on the clock of Date.now(). Only for calls that change nothing: an answer that was lost cannot be told from a call
+ * that never arrived. Gives up after MAX_ATTEMPTS, and throws what the last attempt threw.
  */
 export async function untilReady<T>(
   call: () => Promise<T>,

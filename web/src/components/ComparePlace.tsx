@@ -17,7 +17,7 @@ export function ComparePlace({ comparison }: { comparison: Comparison }) {
   useLostFocus(words, comparison);
   return (
     <>
-      <section class="stage stage-compare">
+      <section class="stage">
         <FacePair complete={first.phase === "ready" && second.phase === "ready"}>
           <CompareFrame side={0} photo={first} />
           <CompareFrame side={1} photo={second} />

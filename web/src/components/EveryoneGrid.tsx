@@ -5,6 +5,7 @@ import { strings } from "../strings";
 import { FaceCrop } from "./FaceCrop";
 import { FacePhoto } from "./FacePhoto";
 import { inReadingOrder } from "./FaceStrip";
+import { CardWords } from "./TwinCard";
 
 /** Every face of the photo beside its twin. */
 export function EveryoneGrid({ search }: { search: Done }) {
@@ -45,11 +46,5 @@ export function EveryoneGrid({ search }: { search: Done }) {
 
 function Words({ result }: { result: FaceResult }) {
   const match = result.twins[0]?.match;
-  if (!match) return <span class="card-name card-unnamed">{strings.everyone.nobody}</span>;
-  return (
-    <>
-      <span class="card-percent">{strings.others.percent(match.similarity?.percent ?? 0)}</span>
-      <span class={match.person ? "card-name" : "card-name card-unnamed"}>{match.person || strings.face.unnamed}</span>
-    </>
-  );
+  return match ? <CardWords match={match} /> : <span class="card-name card-unnamed">{strings.everyone.nobody}</span>;
 }

@@ -4,7 +4,7 @@ import { strings } from "../strings";
 import { Segments } from "./Segments";
 
 /** Side by side; one over the other with an edge that moves; or the one fading into the other. */
-export type PairView = "beside" | "slide" | "fade";
+type PairView = "beside" | "slide" | "fade";
 
 interface Props {
   /** Both faces are there, so that one can be laid over the other. */

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { inSize } from "../photo/address";
+import { boxOver } from "../photo/boxOver";
 import { page } from "../state/page";
 import { searchWithMatch } from "../state/searching";
 import { strings } from "../strings";
@@ -61,7 +62,6 @@ function OutlinedPhoto({ twin, title }: { twin: Twin; title: string }) {
   const [missing, setMissing] = useState(false);
   if (missing) return <PicturesMissing />;
   // The box is in pixels of the original, which is why the original is shown.
-  const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(3)}%`;
   return (
     <div class="viewer-photo">
       <img
@@ -72,18 +72,7 @@ function OutlinedPhoto({ twin, title }: { twin: Twin; title: string }) {
           setSize({ width: currentTarget.naturalWidth, height: currentTarget.naturalHeight })
         }
       />
-      {box && size && (
-        <span
-          class="viewer-outline"
-          aria-hidden="true"
-          style={{
-            left: share(box.left, size.width),
-            top: share(box.top, size.height),
-            width: share(box.width, size.width),
-            height: share(box.height, size.height),
-          }}
-        />
-      )}
+      {box && size && <span class="viewer-outline" aria-hidden="true" style={boxOver(size, box)} />}
     </div>
   );
 }

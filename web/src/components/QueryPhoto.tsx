@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import type { Face } from "@gen/twin/face/v1/face_pb";
+import { boxOver } from "../photo/boxOver";
 import type { PreparedPhoto } from "../photo/prepare";
 import { searchWithFace } from "../state/searching";
 import type { FoundFaces } from "../state/state";
@@ -70,7 +71,6 @@ interface OutlineProps {
 function FaceOutline({ face, found, name, chosen }: OutlineProps) {
   const box = face.box;
   if (!box) return null;
-  const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(3)}%`;
   return (
     <button
       type="button"
@@ -78,12 +78,7 @@ function FaceOutline({ face, found, name, chosen }: OutlineProps) {
       aria-label={name}
       aria-pressed={chosen}
       onClick={() => void searchWithFace(face.index)}
-      style={{
-        left: share(box.left, found.width),
-        top: share(box.top, found.height),
-        width: share(box.width, found.width),
-        height: share(box.height, found.height),
-      }}
+      style={boxOver(found, box)}
     />
   );
 }

@@ -1,12 +1,10 @@
-import { useState } from "preact/hooks";
-import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
-import { page } from "../state/page";
 import { askForMore } from "../state/searching";
 import type { Search } from "../state/state";
 import { alikeEnough, mayHoldMore, type Wish } from "../state/wish";
 import { strings } from "../strings";
 import { AtLeast } from "./AtLeast";
-import { FacePhoto } from "./FacePhoto";
+import { BusyButton } from "./BusyButton";
+import { TwinCard } from "./TwinCard";
 
 interface Props {
   search: Extract<Search, { phase: "done" }>;
@@ -35,41 +33,16 @@ export function TwinGrid({ search, wish }: Props) {
           </li>
         ))}
       </ul>
-      {mayHoldMore(search.result, search.limit, minPercent) && <MoreButton />}
-    </section>
-  );
-}
-
-function MoreButton() {
-  const [asking, setAsking] = useState(false);
-  const ask = async () => {
-    if (asking) return;
-    setAsking(true);
-    await askForMore();
-    setAsking(false);
-  };
-  return (
-    <div class="actions more">
-      <button type="button" class="button button-quiet" aria-disabled={asking} onClick={() => void ask()}>
-        {asking ? strings.others.asking : strings.others.more}
-      </button>
-    </div>
-  );
-}
-
-/** One face with its name and how alike it is; opens the whole photo. */
-export function TwinCard({ twin }: { twin: Twin }) {
-  const person = twin.match?.person ?? "";
-  return (
-    <button type="button" class="card" onClick={() => page.send({ type: "viewing-changed", viewing: twin })}>
-      <span class="card-photo">
-        <FacePhoto url={twin.faceUrl} alt="" />
-      </span>
-      <span class="card-percent">{strings.others.percent(twin.match?.similarity?.percent ?? 0)}</span>
-      <span class={person ? "card-name" : "card-name card-unnamed"}>{person || strings.face.unnamed}</span>
-      {twin.samePerson.length > 0 && (
-        <span class="card-more aside">{strings.others.photos(1 + twin.samePerson.length)}</span>
+      {mayHoldMore(search.result, search.limit, minPercent) && (
+        <div class="actions more">
+          <BusyButton
+            class="button button-quiet"
+            words={strings.others.more}
+            busyWords={strings.others.asking}
+            work={askForMore}
+          />
+        </div>
       )}
-    </button>
+    </section>
   );
 }

@@ -1,6 +1,6 @@
 import type { Twin } from "@gen/twin/gateway/v1/gateway_pb";
 import { strings } from "../strings";
-import { TwinCard } from "./TwinGrid";
+import { TwinCard } from "./TwinCard";
 
 /** Photos of whoever is searched with, who is no twin of themselves. */
 export function YourselfGrid({ photos, borrowed }: { photos: readonly Twin[]; borrowed: boolean }) {

@@ -12,7 +12,8 @@ export interface Incoming {
 const DRAG_ENDS_MS = 700;
 
 /**
- * Takes photos that are dropped anywhere on the page or pasted; says whether one is being dragged over it. Without `incoming` a dropped one is ignored: the browser would leave the page for it.
+ * Takes photos that are dropped anywhere on the page or pasted; says whether one is being dragged over it. Without
+ * `incoming` a dropped one is ignored: the browser would leave the page for it.
  */
 export function useIncomingPhotos(incoming: Incoming | undefined): boolean {
   const [dragging, setDragging] = useState(false);

@@ -8,7 +8,7 @@ const PLACES: readonly Place[] = ["search", "compare", "manage"];
 
 const placeOf = (hash: string): Place => PLACES.find((place) => hash === `#${place}`) ?? "search";
 
-/** Which of the page's two places the address names. */
+/** Which of the page's places the address names. */
 export function usePlace(language: Language | undefined): Place {
   const [place, setPlace] = useState(placeOf(location.hash));
   useEffect(() => {
@@ -23,7 +23,7 @@ export function usePlace(language: Language | undefined): Place {
   }, []);
   useEffect(() => {
     // The title is what a history entry and a screen reader call the place.
-    const { title } = place === "search" ? { title: undefined } : strings[place];
+    const title = place === "search" ? undefined : strings[place].title;
     document.title = title ? `${title} · ${strings.name}` : strings.name;
   }, [place, language]);
   return place;

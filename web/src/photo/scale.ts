@@ -1,5 +1,5 @@
 /** Longest side that is sent, px: more than the detector and the face crops need, little enough for a slow line. */
-export const LONGEST_SIDE_PX = 2048;
+const LONGEST_SIDE_PX = 2048;
 
 export interface Size {
   width: number;

@@ -30,8 +30,8 @@ export function closeKeepPanel(): void {
 }
 
 /**
- * One id and one token for each photo and face in a gallery. Both are made here, so that asking again after a lost answer cannot keep the
- * photo twice, and the receipt is there whether or not the answer arrives.
+ * One id and one token for each photo and face in a gallery. Both are made here, so that asking again after a lost answer
+ * cannot keep the photo twice, and the receipt is there whether or not the answer arrives.
  */
 let attempt = { key: "", photoId: "", deletionToken: "" };
 

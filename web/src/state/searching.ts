@@ -71,18 +71,16 @@ export async function searchWithFace(faceIndex: number): Promise<void> {
   if (now.phase === "done" && known) {
     return show({ ...now, chosen: faceIndex, result: known, limit: FIRST_LIMIT });
   }
-  current.abort();
-  current = new AbortController();
-  await search(now.photo, faceIndex, now.found, current.signal);
+  const { signal } = startOver();
+  await search(now.photo, faceIndex, now.found, signal);
 }
 
 /** Runs the search again, now: one that failed or waits, or one whose pictures have run out. */
 export async function searchAgain(): Promise<void> {
   const now = page.get().search;
   if (!("photo" in now) || !now.photo) return;
-  current.abort();
-  current = new AbortController();
-  await search(now.photo, now.chosen, now.found, current.signal);
+  const { signal } = startOver();
+  await search(now.photo, now.chosen, now.found, signal);
 }
 
 /** Searches in the gallery that was chosen, with the visitor's own photo where one out of the gallery before is shown. */

@@ -19,7 +19,7 @@ export const MORE_LIMIT = 100;
 /** What the visitor looks for; it holds from one photo to the next. */
 export interface Wish {
   mode: Mode;
-  /** 0 to 100, whole: what is less alike is left out. */
+  /** 0 to 99, whole: what is less alike is left out. */
   minPercent: number;
 }
 

@@ -59,7 +59,7 @@ function RemoveForm({ removal }: { removal: Removal }) {
 
 function Field({ name, value, set }: { name: string; value: string; set: (value: string) => void }) {
   return (
-    <label class="form-row">
+    <label>
       <span class="field-name">{name}</span>
       <input
         class="field mono"

@@ -86,7 +86,7 @@ test("who is looked for, and how alike, are changed apart from each other", () =
 });
 
 test("events touch their own part alone", () => {
-  const gallery = { faceCount: 29, photoCount: 1 };
+  const gallery = { faceCount: 29 };
   const counted = reduce(initialState, { type: "gallery-counted", gallery });
   expect(counted).toEqual({ ...initialState, gallery });
   const removal = { phase: "removing" } as const;
@@ -97,12 +97,12 @@ test("a gallery that can be counted ends the trouble with the service", () => {
   const trouble = { problem: { kind: "starting" }, retryAt: 5 } as const;
   const waiting = reduce(initialState, { type: "service-changed", trouble });
   expect(waiting.trouble).toBe(trouble);
-  const gallery = { faceCount: 1, photoCount: 1 };
+  const gallery = { faceCount: 1 };
   expect(reduce(waiting, { type: "gallery-counted", gallery }).trouble).toBeUndefined();
 });
 
 test("another gallery has its own count, and ends the trouble with the one before", () => {
-  const galleries = [{ name: "family", faceCount: 3, photoCount: 2 }];
+  const galleries = [{ name: "family", faceCount: 3 }];
   const listed = reduce(initialState, { type: "galleries-listed", galleries });
   const missing = reduce(listed, { type: "service-changed", trouble: { problem: { kind: "starting" } } });
   const chosen = reduce(missing, { type: "gallery-chosen", galleryName: "family" });

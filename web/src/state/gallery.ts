@@ -29,18 +29,13 @@ async function count(): Promise<void> {
   const { galleryName } = page.get();
   const [stats] = await Promise.all([twinService.getStats({ gallery: galleryName }), listGalleries()]);
   if (page.get().galleryName !== galleryName) return;
-  const gallery = { faceCount: Number(stats.faceCount), photoCount: Number(stats.photoCount) };
-  page.send({ type: "gallery-counted", gallery });
+  page.send({ type: "gallery-counted", gallery: { faceCount: Number(stats.faceCount) } });
 }
 
 async function listGalleries(): Promise<void> {
   try {
     const { galleries } = await twinService.listGalleries({});
-    const listed = galleries.map(({ name, faceCount, photoCount }) => ({
-      name,
-      faceCount: Number(faceCount),
-      photoCount: Number(photoCount),
-    }));
+    const listed = galleries.map(({ name, faceCount }) => ({ name, faceCount: Number(faceCount) }));
     page.send({ type: "galleries-listed", galleries: listed });
   } catch {
     // The gallery that the address names can be searched all the same.

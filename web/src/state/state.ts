@@ -33,7 +33,6 @@ export interface State {
 
 export interface Gallery {
   faceCount: number;
-  photoCount: number;
 }
 
 export interface ListedGallery extends Gallery {
@@ -58,7 +57,7 @@ export type Done = Extract<Search, { phase: "done" }>;
 export type Search =
   | { phase: "idle" }
   | { phase: "reading"; borrowed: boolean }
-  /** `faces` is known when another face of the same photo is being searched; `waiting` says why it takes longer. */
+  /** `found` is known when another face of the same photo is being searched; `waiting` says why it takes longer. */
   | { phase: "searching"; photo: PreparedPhoto; chosen: number | undefined; found?: FoundFaces; waiting?: Waiting }
   /** `limit` is how many matches were asked for; `everyone` has a result for each face, once that was asked for. */
   | {

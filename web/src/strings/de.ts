@@ -222,10 +222,8 @@ export const de: Strings = {
 
   face: {
     name: (place, count) => (count === 1 ? "Das Gesicht im Foto" : `Gesicht ${place} von ${count}`),
-    chosen: "gewählt",
     searched: (borrowed) => (borrowed ? "Das Gesicht, mit dem gesucht wird" : "Dein Gesicht, aus deinem Foto"),
     twin: (person) => (person ? `${person}, dein Zwilling` : "Dein Zwilling in der Galerie"),
-    other: (person) => person || "Jemand in der Galerie",
     unnamed: "Name unbekannt",
   },
 

@@ -236,10 +236,8 @@ export const en = {
 
   face: {
     name: (place: number, count: number) => (count === 1 ? "The face in the photo" : `Face ${place} of ${count}`),
-    chosen: "chosen",
     searched: (borrowed: boolean) => (borrowed ? "The face that is searched with" : "Your face, from your photo"),
     twin: (person: string) => (person ? `${person}, your twin` : "Your twin in the gallery"),
-    other: (person: string) => person || "Someone in the gallery",
     unnamed: "No name known",
   },
 

@@ -1,9 +1,16 @@
 """Failures that the command tells in one line."""
 
+from typing import Final
+
 import grpc
 import grpc.aio
 
 from runtime.status import error_info, status_from_rpc_error
+
+# What passes by itself when one waits.
+PASSING: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+)
 
 
 class CommandError(Exception):

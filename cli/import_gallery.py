@@ -1,26 +1,38 @@
 """The gallery that an import goes to."""
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
 
 import grpc
 import grpc.aio
 from twin.embedder.v1 import embedder_pb2, embedder_pb2_grpc
-from twin.gateway.v1 import gateway_pb2
+from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from twin.vectorstore.v1 import vectorstore_pb2, vectorstore_pb2_grpc
 
 from cli.errors import CommandError, in_words
 from cli.settings import ClientSettings
 from runtime.channels import open_channel
 
-if TYPE_CHECKING:
-    from twin.gateway.v1 import gateway_pb2_grpc
-
 # The stubs' own name for an asynchronous stub exists for type checkers alone.
 Gateway: TypeAlias = "gateway_pb2_grpc.TwinServiceAsyncStub"
 _CALL_TIMEOUT_S: Final = 60.0
 
 
-async def ensure_gallery(gallery: str, stub: Gateway, settings: ClientSettings) -> None:
+@asynccontextmanager
+async def import_into(gallery: str, settings: ClientSettings) -> AsyncIterator[Gateway]:
+    """Lends the gateway once the gallery is there; a call that fails, then or while it is lent, is a CommandError."""
+    target = settings.target("gateway")
+    async with open_channel(target, max_message_bytes=settings.max_message_bytes) as channel:
+        stub = gateway_pb2_grpc.TwinServiceStub(channel)
+        try:
+            await _ensure_gallery(gallery, stub, settings)
+            yield stub
+        except grpc.RpcError as error:
+            raise CommandError(in_words(error, target)) from error
+
+
+async def _ensure_gallery(gallery: str, stub: Gateway, settings: ClientSettings) -> None:
     """Makes the gallery, bound to the model that the embedder serves, when there is none of that name."""
     try:
         await stub.GetStats(gateway_pb2.GetStatsRequest(gallery=gallery), timeout=_CALL_TIMEOUT_S)

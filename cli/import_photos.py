@@ -17,16 +17,16 @@ from typing import Final
 import grpc
 import grpc.aio
 from rich.console import Console
-from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from twin.gateway.v1 import gateway_pb2
 
-from cli.errors import CommandError, in_words
-from cli.import_gallery import Gateway, ensure_gallery
+from cli.errors import PASSING, CommandError
+from cli.import_gallery import Gateway, import_into
 from cli.import_progress import import_progress
 from cli.import_report import ImportReport, Outcome
 from cli.photo_file import UnreadablePhoto, read_photo, sendable
 from cli.settings import ClientSettings
-from cli.walk import files_under, is_photo, photos_under
-from runtime.channels import open_channel
+from cli.walk import files_under, photos_under
+from runtime.photo_files import is_photo
 from runtime.photo_metadata import MAX_METADATA_BYTES, PhotoMetadata, is_metadata
 from runtime.status import error_info, retry_delay_s, status_from_rpc_error
 
@@ -37,10 +37,6 @@ _CALL_TIMEOUT_S: Final = 60.0
 _PATIENCE_S: Final = 300.0
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 8.0
-# What passes by itself when one waits.
-_PASSING: Final = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
-)
 # What is wrong with one photo, and no reason to stop the others ...
 _ABOUT_THE_PHOTO: Final = frozenset(
     {
@@ -104,7 +100,7 @@ def _look_through(folder: Path) -> tuple[int, PhotoMetadata]:
     photo_count = 0
     metadata = PhotoMetadata()
     for file in files_under(folder, lambda _folder, _error: None):
-        if is_photo(file):
+        if is_photo(file.name):
             photo_count += 1
         elif is_metadata(file.name) and file.is_file() and file.stat().st_size <= MAX_METADATA_BYTES:
             metadata.add(_place(file, folder), file.read_bytes())
@@ -135,19 +131,13 @@ class _Import:
         self._under_way: dict[str, asyncio.Event] = {}
 
     async def run(self, photos: Iterator[Path]) -> None:
-        target = self._settings.target("gateway")
-        async with open_channel(target, max_message_bytes=self._settings.max_message_bytes) as channel:
-            stub = gateway_pb2_grpc.TwinServiceStub(channel)
+        async with import_into(self._options.gallery, self._settings) as stub:
+            workers = [asyncio.create_task(self._work(photos, stub)) for _ in range(_WORKERS)]
             try:
-                await ensure_gallery(self._options.gallery, stub, self._settings)
-                workers = [asyncio.create_task(self._work(photos, stub)) for _ in range(_WORKERS)]
-                try:
-                    await asyncio.gather(*workers)
-                finally:
-                    for worker in workers:
-                        worker.cancel()
-            except grpc.RpcError as error:
-                raise CommandError(in_words(error, target)) from error
+                await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
 
     async def _work(self, photos: Iterator[Path], stub: Gateway) -> None:
         for photo in photos:
@@ -208,7 +198,7 @@ class _Import:
                 )
             except grpc.aio.AioRpcError as error:
                 wait_s = max(delay_s, retry_delay_s(status_from_rpc_error(error)) or 0)
-                if error.code() not in _PASSING or time.monotonic() + wait_s > give_up_s:
+                if error.code() not in PASSING or time.monotonic() + wait_s > give_up_s:
                     raise
             await asyncio.sleep(wait_s)
             delay_s = min(delay_s * 2, _LONGEST_DELAY_S)

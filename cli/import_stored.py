@@ -15,14 +15,13 @@ import grpc
 import grpc.aio
 from rich.console import Console
 from rich.progress import Progress, TaskID
-from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from twin.gateway.v1 import gateway_pb2
 
-from cli.errors import CommandError, in_words
-from cli.import_gallery import Gateway, ensure_gallery
+from cli.errors import PASSING
+from cli.import_gallery import Gateway, import_into
 from cli.import_progress import import_progress
 from cli.import_report import ImportReport, Outcome
 from cli.settings import ClientSettings
-from runtime.channels import open_channel
 from runtime.status import retry_delay_s, status_from_rpc_error
 
 # What a source begins with, and the store that it means: any one for "store:".
@@ -30,9 +29,6 @@ STORES: Final = {"drive:": "drive", "store:": ""}
 # How long an import is taken up again while nothing of it moves.
 _PATIENCE_S: Final = 300.0
 _DELAY_S: Final = 2.0
-_PASSING: Final = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +90,8 @@ class _Import:
         return self._task is not None
 
     async def run(self) -> None:
-        target = self._settings.target("gateway")
-        async with open_channel(target, max_message_bytes=self._settings.max_message_bytes) as channel:
-            stub = gateway_pb2_grpc.TwinServiceStub(channel)
-            try:
-                await ensure_gallery(self._options.gallery, stub, self._settings)
-                await self._import(stub)
-            except grpc.RpcError as error:
-                raise CommandError(in_words(error, target)) from error
+        async with import_into(self._options.gallery, self._settings) as stub:
+            await self._import(stub)
 
     async def _import(self, stub: Gateway) -> None:
         while True:
@@ -110,7 +100,7 @@ class _Import:
             except grpc.aio.AioRpcError as error:
                 wait_s = max(_DELAY_S, retry_delay_s(status_from_rpc_error(error)) or 0)
                 gives_up = time.monotonic() + wait_s - self._moved_s > _PATIENCE_S
-                if error.code() not in _PASSING or gives_up:
+                if error.code() not in PASSING or gives_up:
                     raise
                 if self._task is not None:
                     self._progress.update(self._task, description="Waiting")

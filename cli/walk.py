@@ -3,19 +3,13 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
-PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp"})
-
-
-def is_photo(file: Path) -> bool:
-    """Tells by its name whether a file is a photo of a kind that is imported."""
-    return file.suffix.lower() in PHOTO_SUFFIXES
+from runtime.photo_files import is_photo
 
 
 def photos_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:
     """Yields every photo under a folder, as files_under does."""
-    return filter(is_photo, files_under(folder, on_unreadable))
+    return (file for file in files_under(folder, on_unreadable) if is_photo(file.name))
 
 
 def files_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:

@@ -4,17 +4,15 @@ A store that tells what has changed is looked through once; later runs follow it
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from pathlib import PurePosixPath
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from gateway.drive_changes import Changed
 from gateway.import_ledger import PAGE_FILES, ImportLedger
 from gateway.import_records import ImportRun, ListedFile
 from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, StoredObject
 from runtime.errors import InvalidField, NotFound
+from runtime.photo_files import is_photo
 from runtime.photo_metadata import MAX_METADATA_BYTES, PhotoMetadata, is_metadata
-
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp"})
 
 
 @runtime_checkable
@@ -102,11 +100,6 @@ class ImportWalk:
         async for found in self._store.list(folder):
             if not found.key.startswith(KEPT_PREFIX):
                 yield found
-
-
-def is_photo(path: str) -> bool:
-    """Tells by its name whether a file is a photo of a kind that is imported."""
-    return PurePosixPath(path).suffix.lower() in SUFFIXES
 
 
 def path_of(found: StoredObject) -> str:

@@ -1,13 +1,10 @@
 """What an import makes of a service's refusals, against a gateway that obeys the test."""
 
 import csv
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from grpc_status import rpc_status
 from twin.face.v1 import face_pb2
@@ -17,6 +14,7 @@ from twin.gateway.v1 import gateway_pb2_grpc
 from cli.main import main
 from runtime.errors import LowQuality, ModelMismatch, TwinError
 from runtime.status import to_status
+from tests.cli.serving import serving
 
 POOR = LowQuality(0, ["TOO_SMALL"], ["it is 18 px across, and at least 20 px are needed"])
 Refuse = Callable[[pb.AddPhotoRequest], TwinError | None]
@@ -38,20 +36,6 @@ class FakeGateway(gateway_pb2_grpc.TwinServiceServicer):
             context.abort_with_status(rpc_status.to_status(to_status(error)))
         self.added.append(request.original_filename)
         return pb.AddPhotoResponse(faces=[face_pb2.Face()])
-
-
-@contextmanager
-def serving(gateway: FakeGateway) -> Iterator[str]:
-    """Serves the fake; yields its address."""
-    with ThreadPoolExecutor(4) as threads:
-        server = grpc.server(threads)
-        gateway_pb2_grpc.add_TwinServiceServicer_to_server(gateway, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.stop(0).wait()
 
 
 @pytest.fixture

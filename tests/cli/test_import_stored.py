@@ -2,12 +2,9 @@
 
 import csv
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from grpc_status import rpc_status
 from twin.gateway.v1 import gateway_pb2 as pb
@@ -17,6 +14,7 @@ from cli import import_stored
 from cli.main import main
 from runtime.errors import DependencyUnavailable, NoFaceFound, TwinError
 from runtime.status import to_status
+from tests.cli.serving import serving
 
 NO_FACE = pb.ImportFailure(name="holiday/sea.jpg", error=to_status(NoFaceFound()))
 
@@ -39,19 +37,6 @@ class FakeGateway(gateway_pb2_grpc.TwinServiceServicer):
         yield from states
         if error is not None:
             context.abort_with_status(rpc_status.to_status(to_status(error)))
-
-
-@contextmanager
-def serving(gateway: FakeGateway) -> Iterator[str]:
-    with ThreadPoolExecutor(4) as threads:
-        server = grpc.server(threads)
-        gateway_pb2_grpc.add_TwinServiceServicer_to_server(gateway, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.stop(0).wait()
 
 
 def run_import(

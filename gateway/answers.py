@@ -7,6 +7,7 @@ from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2
 
 from gateway.compare import Comparison
+from gateway.convert import source_to_wire
 from gateway.export import ArchivePiece
 from gateway.importer import Progress
 from gateway.keep import Kept
@@ -116,7 +117,7 @@ def reconcile_response(state: Reconciliation) -> pb.ReconcilePhotosResponse:
         pb.Orphan(
             kind=pb.ORPHAN_KIND_ORIGINAL if orphan.is_original else pb.ORPHAN_KIND_PHOTO,
             photo_id=orphan.photo_id,
-            source=vectorstore_pb2.PhotoSource(store=orphan.source.store, key=orphan.source.key),
+            source=source_to_wire(orphan.source),
             removed=orphan.is_removed,
         )
         for orphan in state.orphans

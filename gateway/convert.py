@@ -133,7 +133,7 @@ def enroll_request(photo: NewPhoto) -> embedder_pb2.EnrollRequest:
     """Returns a photo to enrol as the embedder takes it."""
     message = vectorstore_pb2.Photo(
         photo_id=photo.photo_id,
-        source=vectorstore_pb2.PhotoSource(store=photo.source.store, key=photo.source.key),
+        source=source_to_wire(photo.source),
         sha256=photo.sha256,
         width=photo.width,
         height=photo.height,
@@ -160,12 +160,21 @@ def enroll_request(photo: NewPhoto) -> embedder_pb2.EnrollRequest:
     )
 
 
+def source_of(message: vectorstore_pb2.PhotoSource) -> Source:
+    """Returns where an original is kept, as a peer says it."""
+    return Source(message.store, message.key)
+
+
+def source_to_wire(source: Source) -> vectorstore_pb2.PhotoSource:
+    """Returns where an original is kept, as peers and callers are told."""
+    return vectorstore_pb2.PhotoSource(store=source.store, key=source.key)
+
+
 def stored_photo(message: vectorstore_pb2.Photo) -> StoredPhoto:
     """Returns a photo of the vector store."""
     places = tuple(_place(stored.face_id, stored.face) for stored in message.faces)
     faces = tuple(bare_face(stored.face) for stored in message.faces)
-    source = Source(message.source.store, message.source.key)
-    return StoredPhoto(message.photo_id, source, message.sha256, places, faces)
+    return StoredPhoto(message.photo_id, source_of(message.source), message.sha256, places, faces)
 
 
 def held_photo(message: vectorstore_pb2.ExportPhotoResponse) -> HeldPhoto:
@@ -180,7 +189,7 @@ def held_photo(message: vectorstore_pb2.ExportPhotoResponse) -> HeldPhoto:
             values = np.frombuffer(embedding.float32_le, "<f4").tolist()
             shown["face"]["embedding"] = {"model_id": embedding.model_id, "values": values}
     return HeldPhoto(
-        source=Source(photo.source.store, photo.source.key),
+        source=source_of(photo.source),
         create_time=photo.create_time.ToDatetime(UTC),
         policy_version=photo.consent.policy_version,
         record=record,

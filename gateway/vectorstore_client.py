@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Generic, Protocol, Self, TypeVar
 
 import grpc.aio
 from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2_grpc
 
-from gateway.convert import held_photo, stored_photo
+from gateway.convert import held_photo, source_of, source_to_wire, stored_photo
 from gateway.records import (
     Deletion,
     Embedding,
@@ -31,6 +32,18 @@ DEPENDENCY = "vectorstore"
 _PAGE_SIZE = 100
 # Photos come with their faces.
 _PHOTO_PAGE_SIZE = 500
+
+
+class _PagedRequest(Protocol):
+    page_token: str
+
+
+class _PagedAnswer(Protocol):
+    next_page_token: str
+
+
+_Request = TypeVar("_Request", bound=_PagedRequest)
+_Page = TypeVar("_Page", bound=_PagedAnswer)
 
 
 class VectorStore:
@@ -88,29 +101,21 @@ class VectorStore:
         request = pb.DeletePhotoRequest(photo_id=photo_id, deletion_token=deletion_token)
         with peer_errors(DEPENDENCY):
             answer = await self._stub.DeletePhoto(request, timeout=timeout_s, metadata=request_metadata())
-        source = Source(answer.source.store, answer.source.key)
-        return Deletion(source, answer.face_count, answer.original_removed, answer.deletion_id)
+        return Deletion(source_of(answer.source), answer.face_count, answer.original_removed, answer.deletion_id)
 
     async def reserve_original(self, photo_id: str, source: Source, timeout_s: float) -> None:
         """Records, durably, that an original is about to be stored."""
-        request = pb.ReserveOriginalRequest(photo_id=photo_id)
-        request.source.store, request.source.key = source.store, source.key
+        request = pb.ReserveOriginalRequest(photo_id=photo_id, source=source_to_wire(source))
         with peer_errors(DEPENDENCY):
             await self._stub.ReserveOriginal(request, timeout=timeout_s, metadata=request_metadata())
 
     async def list_reservations(self, min_age_s: float, timeout_s: float) -> AsyncGenerator[Reservation, None]:
         """Yields the reserved originals of that age that no photo names, oldest first. timeout_s is for each page."""
-        token = ""
-        while True:
-            request = pb.ListReservationsRequest(page_size=_PAGE_SIZE, page_token=token)
-            request.min_age.FromMilliseconds(max(0, int(min_age_s * 1000)))
-            with peer_errors(DEPENDENCY):
-                page = await self._stub.ListReservations(request, timeout=timeout_s, metadata=request_metadata())
+        request = pb.ListReservationsRequest(page_size=_PAGE_SIZE)
+        request.min_age.FromMilliseconds(max(0, int(min_age_s * 1000)))
+        async for page in _Pages(self._stub.ListReservations, request, timeout_s):
             for found in page.reservations:
-                yield Reservation(found.reservation_id, found.photo_id, Source(found.source.store, found.source.key))
-            token = page.next_page_token
-            if not token:
-                return
+                yield Reservation(found.reservation_id, found.photo_id, source_of(found.source))
 
     async def release_reservation(self, reservation_id: int, timeout_s: float) -> None:
         """Forgets a reservation whose original is gone from its store."""
@@ -136,17 +141,9 @@ class VectorStore:
 
     async def list_removals(self, timeout_s: float) -> AsyncGenerator[Removal, None]:
         """Yields the deleted photos whose originals still have to go, oldest first. timeout_s is for each page."""
-        token = ""
-        while True:
-            request = pb.ListRemovalsRequest(page_size=_PAGE_SIZE, page_token=token)
-            with peer_errors(DEPENDENCY):
-                page = await self._stub.ListRemovals(request, timeout=timeout_s, metadata=request_metadata())
+        async for page in _Pages(self._stub.ListRemovals, pb.ListRemovalsRequest(page_size=_PAGE_SIZE), timeout_s):
             for removal in page.removals:
-                source = Source(removal.source.store, removal.source.key)
-                yield Removal(removal.photo_id, source, removal.deletion_id)
-            token = page.next_page_token
-            if not token:
-                return
+                yield Removal(removal.photo_id, source_of(removal.source), removal.deletion_id)
 
     async def get_gallery(self, name: str, timeout_s: float) -> Gallery:
         """Returns a gallery; raises NotFound. timeout_s is for each page."""
@@ -158,32 +155,19 @@ class VectorStore:
 
     async def list_galleries(self, timeout_s: float) -> AsyncGenerator[Gallery, None]:
         """Yields every gallery, by name. timeout_s is for each page."""
-        token = ""
-        while True:
-            request = pb.ListGalleriesRequest(page_size=_PAGE_SIZE, page_token=token)
-            with peer_errors(DEPENDENCY):
-                page = await self._stub.ListGalleries(request, timeout=timeout_s, metadata=request_metadata())
+        async for page in _Pages(self._stub.ListGalleries, pb.ListGalleriesRequest(page_size=_PAGE_SIZE), timeout_s):
             for gallery in page.galleries:
                 made_s = gallery.create_time.ToNanoseconds() / 1e9
                 yield Gallery(gallery.name, gallery.model_id, gallery.photo_count, gallery.face_count, made_s)
-            token = page.next_page_token
-            if not token:
-                return
 
     async def list_photos(self, timeout_s: float) -> AsyncGenerator[ListedPhoto, None]:
         """Yields every photo of every gallery. timeout_s is for each page."""
         async for gallery in self.list_galleries(timeout_s):
-            token = ""
-            while True:
-                request = pb.ListPhotosRequest(gallery=gallery.name, page_size=_PHOTO_PAGE_SIZE, page_token=token)
-                with peer_errors(DEPENDENCY):
-                    page = await self._stub.ListPhotos(request, timeout=timeout_s, metadata=request_metadata())
+            request = pb.ListPhotosRequest(gallery=gallery.name, page_size=_PHOTO_PAGE_SIZE)
+            async for page in _Pages(self._stub.ListPhotos, request, timeout_s):
                 for photo in page.photos:
-                    source = Source(photo.source.store, photo.source.key)
-                    yield ListedPhoto(photo.photo_id, source, photo.create_time.ToNanoseconds() / 1e9)
-                token = page.next_page_token
-                if not token:
-                    break
+                    made_s = photo.create_time.ToNanoseconds() / 1e9
+                    yield ListedPhoto(photo.photo_id, source_of(photo.source), made_s)
 
     async def create_gallery(self, name: str, model: Model, timeout_s: float) -> None:
         """Makes an empty gallery for a model's vectors."""
@@ -198,6 +182,31 @@ class VectorStore:
         )
         with peer_errors(DEPENDENCY):
             await self._stub.CreateGallery(request, timeout=timeout_s, metadata=request_metadata())
+
+
+class _Pages(Generic[_Request, _Page]):
+    """Every page of a listing. No generator, which would want to be closed by whoever has seen enough."""
+
+    def __init__(
+        self, call: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Page]", request: _Request, timeout_s: float
+    ) -> None:
+        """timeout_s is for each page."""
+        self._call = call
+        self._request = request
+        self._timeout_s = timeout_s
+        self._is_last = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _Page:
+        if self._is_last:
+            raise StopAsyncIteration
+        with peer_errors(DEPENDENCY):
+            page = await self._call(self._request, timeout=self._timeout_s, metadata=request_metadata())
+        self._request.page_token = page.next_page_token
+        self._is_last = not page.next_page_token
+        return page
 
 
 def is_not_found(error: TwinError) -> bool:

@@ -56,6 +56,13 @@ def field(page: Page, name: str) -> Locator:
     return page.get_by_role("textbox", name=name)
 
 
+async def agree_to_keep(page: Page) -> None:
+    """Agrees to have the photo kept, and asks for it."""
+    await page.get_by_role("button", name="Keep my photo here").click()
+    await page.get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Keep it").click()
+
+
 async def keep(page: Page) -> tuple[str, str]:
     """Keeps the photo that was searched with; returns the receipt's photo id and deletion token."""
     await page.get_by_role("button", name="Keep my photo here").click()

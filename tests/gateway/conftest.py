@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.drive_emulator import DriveEmulator
 from tests.gateway.harness import Gateway, running_gateway
 from vectorstore.embedded import EmbeddedPostgres
 
@@ -16,6 +17,12 @@ from vectorstore.embedded import EmbeddedPostgres
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     async with running_gateway(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator() -> Iterator[DriveEmulator]:
+    with DriveEmulator() as running:
         yield running
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +21,10 @@ SERVICE_ACCOUNT = "twin@project.iam.gserviceaccount.com"
 
 
 @pytest.fixture
-def emulator() -> Iterator[DriveEmulator]:
-    with DriveEmulator() as running:
-        running.tokens.add_service_account(SERVICE_ACCOUNT)
-        running.drive.shared_drives.add("shared-drive-1")
-        yield running
+def emulator(emulator: DriveEmulator) -> DriveEmulator:
+    emulator.tokens.add_service_account(SERVICE_ACCOUNT)
+    emulator.drive.shared_drives.add("shared-drive-1")
+    return emulator
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +47,21 @@ def key_file(emulator: DriveEmulator, private_key: str, tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_service_account_keeps_photos_in_a_shared_drive(
-    emulator: DriveEmulator, key_file: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+async def shared_store(emulator: DriveEmulator, key_file: Path, tmp_path: Path) -> AsyncIterator[DriveStore]:
+    """A store in a shared drive, by way of the service account."""
     async with drive_store(
         emulator, tmp_path, google_service_account_file=key_file, drive_shared_drive="shared-drive-1"
     ) as store:
-        await store.check()
-        key = await put(store)
-        assert await store.get(key, 10_000) == PHOTO
+        yield store
+
+
+async def test_a_service_account_keeps_photos_in_a_shared_drive(
+    emulator: DriveEmulator, shared_store: DriveStore
+) -> None:
+    await shared_store.check()
+    key = await put(shared_store)
+    assert await shared_store.get(key, 10_000) == PHOTO
     assert emulator.drive.photos()[0].drive_id == "shared-drive-1"
 
 
@@ -65,18 +70,13 @@ def test_a_service_account_without_a_shared_drive_stops_the_start(key_file: Path
         DriveStore(DriveSettings(data_dir=tmp_path, google_service_account_file=key_file))
 
 
-async def test_a_service_account_that_has_no_room_hears_why(
-    emulator: DriveEmulator, key_file: Path, tmp_path: Path
-) -> None:
-    async with drive_store(
-        emulator, tmp_path, google_service_account_file=key_file, drive_shared_drive="shared-drive-1"
-    ) as store:
-        key = await store.reserve("312d8e43-f248-4bd3-a04d-ed1cb5814eb3", "default", "jpg")
-        emulator.drive.shared_drives.clear()
-        for file in emulator.drive.files.values():
-            file.drive_id = None
-        with pytest.raises(DriveFull, match="TWIN_DRIVE_SHARED_DRIVE"):
-            await store.put(key, PHOTO)
+async def test_a_service_account_that_has_no_room_hears_why(emulator: DriveEmulator, shared_store: DriveStore) -> None:
+    key = await shared_store.reserve("312d8e43-f248-4bd3-a04d-ed1cb5814eb3", "default", "jpg")
+    emulator.drive.shared_drives.clear()
+    for file in emulator.drive.files.values():
+        file.drive_id = None
+    with pytest.raises(DriveFull, match="TWIN_DRIVE_SHARED_DRIVE"):
+        await shared_store.put(key, PHOTO)
 
 
 @pytest.mark.parametrize(

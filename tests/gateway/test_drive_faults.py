@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,6 @@ from tests.drive_emulator import DriveEmulator
 from tests.gateway.drive_rig import PHOTO, drive_store, put, settings_for
 
 LARGE = hashlib.shake_128(b"large").digest(9 * 2**20 + 5)
-
-
-@pytest.fixture
-def emulator() -> Iterator[DriveEmulator]:
-    with DriveEmulator() as running:
-        yield running
 
 
 @pytest.fixture

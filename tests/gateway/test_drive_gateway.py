@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -23,12 +23,6 @@ from tests.gateway.pictures import picture
 
 CONSENT = pb.ConsentGrant(policy_version="2026-11")
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
-
-
-@pytest.fixture
-def emulator() -> Iterator[DriveEmulator]:
-    with DriveEmulator() as running:
-        yield running
 
 
 @pytest.fixture

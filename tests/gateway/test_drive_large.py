@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,15 @@ def emulator() -> Iterator[OtherProcess]:
     assert process.returncode == 0
 
 
+@pytest.fixture
+async def gateway(emulator: OtherProcess, tmp_path: Path) -> AsyncIterator[Gateway]:
+    settings = DriveSettings(
+        data_dir=tmp_path, google_token_json=SecretStr(emulator.token_json), drive_endpoint=emulator.url
+    )
+    async with running_gateway(tmp_path, store=DriveStore(settings)) as running:
+        yield running
+
+
 async def large_photo(gateway: Gateway, emulator: OtherProcess) -> tuple[pb.Twin, str]:
     """Keeps a photo and puts a large original in its place; returns it as it is found, and the original's md5."""
     consent = pb.ConsentGrant(policy_version="2026-11")
@@ -71,11 +80,8 @@ class PeakMemory:
         self.more_bytes = max(self.more_bytes, self._process.memory_info().rss - self._first)
 
 
-async def test_memory_stays_flat_while_a_large_original_streams(emulator: OtherProcess, tmp_path: Path) -> None:
-    settings = DriveSettings(
-        data_dir=tmp_path, google_token_json=SecretStr(emulator.token_json), drive_endpoint=emulator.url
-    )
-    async with running_gateway(tmp_path, store=DriveStore(settings)) as gateway, aiohttp.ClientSession() as session:
+async def test_memory_stays_flat_while_a_large_original_streams(gateway: Gateway, emulator: OtherProcess) -> None:
+    async with aiohttp.ClientSession() as session:
         twin, md5 = await large_photo(gateway, emulator)
         url = gateway.url + twin.image_url.replace("size=large", "size=original")
         # What fails on the way is read again from where it was, and the reader does not notice.
@@ -104,11 +110,8 @@ async def test_memory_stays_flat_while_a_large_original_streams(emulator: OtherP
         assert emulator.ask("state")["requests"]["files.media"] == before + 1
 
 
-async def test_an_original_that_stops_coming_is_not_taken_for_whole(emulator: OtherProcess, tmp_path: Path) -> None:
-    settings = DriveSettings(
-        data_dir=tmp_path, google_token_json=SecretStr(emulator.token_json), drive_endpoint=emulator.url
-    )
-    async with running_gateway(tmp_path, store=DriveStore(settings)) as gateway, aiohttp.ClientSession() as session:
+async def test_an_original_that_stops_coming_is_not_taken_for_whole(gateway: Gateway, emulator: OtherProcess) -> None:
+    async with aiohttp.ClientSession() as session:
         twin, _ = await large_photo(gateway, emulator)
         url = gateway.url + twin.image_url.replace("size=large", "size=original")
         emulator.ask("faults", [{"kind": "quota_full", "on": "files.media", "after": 2, "times": None}])

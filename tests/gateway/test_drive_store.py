@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +18,6 @@ from runtime.errors import DependencyUnavailable, ImageTooLarge, NotFound
 from tests.drive_emulator import DriveEmulator
 from tests.drive_emulator.query import BadQuery, parse
 from tests.gateway.drive_rig import PHOTO, drive_store, put
-
-
-@pytest.fixture
-def emulator() -> Iterator[DriveEmulator]:
-    with DriveEmulator() as running:
-        yield running
 
 
 @pytest.fixture

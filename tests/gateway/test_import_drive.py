@@ -140,10 +140,16 @@ async def test_into_a_gallery_that_was_made_anew_everything_is_imported_again(
     assert (await run_import(gateway, album))[0] == (1, 1, 0, 0)
 
 
-async def test_requests_that_fail_cost_no_photo(gateway: Gateway, emulator: DriveEmulator) -> None:
+def album_of(photo_count: int, emulator: DriveEmulator) -> str:
+    """Makes a folder of the owner's, with photos in it; returns its id."""
     album = emulator.drive.owner_folder("album")
-    for number in range(40):
+    for number in range(photo_count):
         emulator.drive.owner_file(f"{number}.jpg", picture(seed=number), album)
+    return album
+
+
+async def test_requests_that_fail_cost_no_photo(gateway: Gateway, emulator: DriveEmulator) -> None:
+    album = album_of(40, emulator)
     for operation, kind in FAULTS:
         emulator.faults.add(kind, operation, percent=5, times=None)
     assert await run_import(gateway, album) == ((40, 40, 0, 0), [])
@@ -155,9 +161,7 @@ async def test_a_drive_that_is_away_ends_the_import_and_fails_no_photo(
     gateway: Gateway, emulator: DriveEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.import_share.FIRST_DELAY_S", 0.001)
-    album = emulator.drive.owner_folder("album")
-    for number in range(3):
-        emulator.drive.owner_file(f"{number}.jpg", picture(seed=number), album)
+    album = album_of(3, emulator)
     emulator.faults.add("error_503", "files.media", times=None)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await run_import(gateway, album)
@@ -169,9 +173,7 @@ async def test_a_drive_that_is_away_ends_the_import_and_fails_no_photo(
 async def test_credentials_that_are_taken_back_end_the_import_and_new_ones_go_on(
     gateway: Gateway, emulator: DriveEmulator, tmp_path: Path, database_url: str
 ) -> None:
-    album = emulator.drive.owner_folder("album")
-    for number in range(3):
-        emulator.drive.owner_file(f"{number}.jpg", picture(seed=number), album)
+    album = album_of(3, emulator)
     emulator.faults.add("unauthorized_401", "files.media", times=None)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await run_import(gateway, album)

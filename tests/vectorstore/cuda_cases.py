@@ -4,6 +4,8 @@ from functools import partial
 
 import numpy as np
 
+from tests.vectorstore import index_conformance
+from tests.vectorstore.index_conformance import Rng
 from tests.vectorstore.numpy_index import NumpyIndex
 from vectorstore.index.base import Vectors
 from vectorstore.index.cuda_dense import DenseStore
@@ -14,10 +16,10 @@ from vectorstore.index.cuda_quantized import QuantizedStore
 KINDS = ("cuda-flat-f16", "cuda-flat-f32", "cuda-sq8")
 # So few rows are enough for codes here.
 LEAST_ROWS = 300
-Rng = np.random.Generator
+DIMENSION = 16
 
 
-def make(kind: str, device: CudaDevice, dimension: int = 16) -> CudaIndex:
+def make(kind: str, device: CudaDevice, dimension: int = DIMENSION) -> CudaIndex:
     if kind == "cuda-sq8":
         return CudaIndex(
             dimension,
@@ -31,10 +33,8 @@ def make(kind: str, device: CudaDevice, dimension: int = 16) -> CudaIndex:
     return CudaIndex(dimension, kind, lambda _, __: DenseStore(device, dimension, dtype))
 
 
-def units(rng: Rng, count: int, dimension: int = 16) -> Vectors:
-    vectors = rng.normal(size=(count, dimension)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors
+def units(rng: Rng, count: int, dimension: int = DIMENSION) -> Vectors:
+    return index_conformance.units(rng, count, dimension)
 
 
 def filled(kind: str, device: CudaDevice, vectors: Vectors) -> tuple[CudaIndex, NumpyIndex]:

@@ -48,6 +48,18 @@ def people(rng: Rng, count: int, photos_each: int = 5, cosine: float = 0.66) -> 
     return (photos / np.linalg.norm(photos, axis=1, keepdims=True)).astype(np.float32), centres
 
 
+def add_some(
+    index: VectorIndex, plain: NumpyIndex, rng: Rng, next_id: int, *, most: int, dimension: int = DIMENSION
+) -> int:
+    """Adds vectors, fewer than the most, to both, under ids with gaps between them; returns the id after theirs."""
+    ids = np.arange(next_id, next_id + rng.integers(1, most), dtype=np.int64)
+    ids += np.sort(rng.integers(0, 5, len(ids)))
+    vectors = units(rng, len(ids), dimension)
+    index.add(ids, vectors)
+    plain.add(ids, vectors)
+    return int(ids[-1]) + 1
+
+
 def keep_up(index: VectorIndex) -> int:
     """Does all upkeep that there is; returns how many pieces that were."""
     count = 0
@@ -131,12 +143,7 @@ class IndexConformance:
     def test_it_answers_like_a_plain_index_through_random_changes(self, kind: Kind, rng: Rng) -> None:
         index, plain, next_id = kind.empty(), NumpyIndex(), 1
         for step in range(24):
-            ids = np.arange(next_id, next_id + rng.integers(1, 700), dtype=np.int64)
-            ids += np.sort(rng.integers(0, 5, len(ids)))
-            next_id = int(ids[-1]) + 1
-            vectors = units(rng, len(ids))
-            index.add(ids, vectors)
-            plain.add(ids, vectors)
+            next_id = add_some(index, plain, rng, next_id, most=700)
             gone = rng.choice(np.arange(next_id + 5), rng.integers(0, next_id // 6 + 1), replace=False)
             assert index.remove(gone) == plain.remove(gone)
             if step % 3 == 2:

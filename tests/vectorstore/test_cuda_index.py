@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.vectorstore.cuda_cases import KINDS, LEAST_ROWS, assert_equal_answers, filled, make, tend, units
+from tests.vectorstore.cuda_cases import DIMENSION, KINDS, LEAST_ROWS, assert_equal_answers, filled, make, tend, units
 from tests.vectorstore.fake_cuda import fake_device
+from tests.vectorstore.index_conformance import add_some
 from tests.vectorstore.numpy_index import NumpyIndex
 from vectorstore.index import cuda_index
 from vectorstore.index.cuda_candidates import Search, best_rows
@@ -26,12 +27,7 @@ def test_answers_are_those_of_a_plain_index_through_random_changes(kind: str, se
 
     def add() -> None:
         nonlocal next_id
-        ids = np.arange(next_id, next_id + rng.integers(1, 120), dtype=np.int64)
-        ids += np.sort(rng.integers(0, 5, len(ids)))
-        next_id = int(ids[-1]) + 1
-        vectors = units(rng, len(ids))
-        index.add(ids, vectors)
-        plain.add(ids, vectors)
+        next_id = add_some(index, plain, rng, next_id, most=120, dimension=DIMENSION)
 
     def remove() -> None:
         gone = rng.choice(np.arange(next_id + 5), rng.integers(0, next_id // 3 + 1), replace=False)

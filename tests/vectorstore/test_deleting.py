@@ -1,7 +1,6 @@
 """Deleting: tokens, repeats, the outbox of originals, and consent that runs out."""
 
 import asyncio
-import hashlib
 from typing import Any
 
 import grpc
@@ -10,15 +9,22 @@ import pytest
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.vectorstore.conftest import StartStore, Store
-from tests.vectorstore.wire import DIMENSION, MODEL, add_one, ids, photo, random_unit, refused, search, take_apart
+from tests.vectorstore.wire import (
+    DIMENSION,
+    MODEL,
+    add_one,
+    ids,
+    photo,
+    random_unit,
+    refused,
+    search,
+    take_apart,
+    token_hash,
+)
 
 Rng = np.random.Generator
 CODE = grpc.StatusCode
 TOKEN = "a-token-of-256-random-bits"
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
 
 
 async def _delete(stub: Any, photo_id: str, token: str = "") -> pb.DeletePhotoResponse:
@@ -30,7 +36,7 @@ async def _delete(stub: Any, photo_id: str, token: str = "") -> pb.DeletePhotoRe
 
 async def test_a_deleted_photo_is_found_nowhere(stub: Any, rng: Rng, database: Any) -> None:
     vectors = [random_unit(rng), random_unit(rng)]
-    added = await add_one(stub, photo(*vectors, deletion_token_sha256=_hash(TOKEN)))
+    added = await add_one(stub, photo(*vectors, deletion_token_sha256=token_hash(TOKEN)))
     answer = await _delete(stub, added.photo_id, TOKEN)
     assert (answer.face_count, answer.source, answer.original_removed) == (2, added.source, False)
     for result in await search(stub, *vectors):
@@ -45,7 +51,7 @@ async def test_a_deleted_photo_is_found_nowhere(stub: Any, rng: Rng, database: A
 
 
 async def test_deleting_again_answers_the_same(stub: Any, rng: Rng) -> None:
-    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     first = await _delete(stub, added.photo_id, TOKEN)
     assert await _delete(stub, added.photo_id, TOKEN) == first
     assert await _delete(stub, added.photo_id) == first
@@ -55,9 +61,9 @@ async def test_deleting_again_answers_the_same(stub: Any, rng: Rng) -> None:
 
 
 async def test_a_wrong_token_and_an_unknown_photo_look_the_same(stub: Any, rng: Rng) -> None:
-    guarded = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    guarded = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     open_ = await add_one(stub, photo(random_unit(rng)))
-    gone = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    gone = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     await _delete(stub, gone.photo_id, TOKEN)
     unknown = "123e4567-e89b-42d3-a456-426614174000"
     refusals = []
@@ -70,15 +76,15 @@ async def test_a_wrong_token_and_an_unknown_photo_look_the_same(stub: Any, rng: 
 
 
 async def test_an_admin_needs_no_token(stub: Any, rng: Rng) -> None:
-    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     assert (await _delete(stub, added.photo_id)).face_count == 1
 
 
 async def test_a_deleted_id_may_be_added_anew_and_deleted_anew(stub: Any, rng: Rng) -> None:
-    message = photo(random_unit(rng), deletion_token_sha256=_hash("old"))
+    message = photo(random_unit(rng), deletion_token_sha256=token_hash("old"))
     first = await add_one(stub, message)
     first_deletion = await _delete(stub, first.photo_id, "old")
-    message.deletion_token_sha256 = _hash("new")
+    message.deletion_token_sha256 = token_hash("new")
     second = await add_one(stub, message)
     assert second.faces[0].face_id > first.faces[0].face_id
     assert await _delete(stub, message.photo_id, "old") == first_deletion
@@ -170,7 +176,7 @@ async def test_many_photos_are_deleted_in_one_transaction_each_with_an_outcome(
     stub: Any, rng: Rng, database: Any
 ) -> None:
     vectors = [random_unit(rng) for _ in range(30)]
-    added = [await add_one(stub, photo(vector, deletion_token_sha256=_hash(TOKEN))) for vector in vectors[:20]]
+    added = [await add_one(stub, photo(vector, deletion_token_sha256=token_hash(TOKEN))) for vector in vectors[:20]]
     unknown = "123e4567-e89b-42d3-a456-426614174000"
     named = [message.photo_id for message in added[:10]]
     answer = await stub.DeletePhotos(pb.DeletePhotosRequest(photo_ids=[*named, unknown, "nonsense", named[0]]))
@@ -210,7 +216,7 @@ async def _ask_at_once(store: Store, asked: list[tuple[str, str]]) -> list[async
 async def test_deletions_that_are_asked_for_at_once_are_committed_together(
     store: Store, stub: Any, rng: Rng, database: Any
 ) -> None:
-    added = [await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN))) for _ in range(40)]
+    added = [await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN))) for _ in range(40)]
     right, wrong = added[:32], added[32:]
     # While this is held the first one cannot be committed, and the others come to wait behind it.
     async with store.service._database._write_turn:
@@ -226,7 +232,7 @@ async def test_deletions_that_are_asked_for_at_once_are_committed_together(
 
 
 async def test_two_tokens_for_one_photo_at_once_each_have_their_answer(store: Store, stub: Any, rng: Rng) -> None:
-    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     async with store.service._database._write_turn:
         tokens = ["wrong", TOKEN, TOKEN, "wrong", ""]
         calls = await _ask_at_once(store, [(added.photo_id, token) for token in tokens])

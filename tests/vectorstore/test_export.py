@@ -1,7 +1,6 @@
 """Exporting: everything that is held about a photo, for whoever holds its token and nobody else."""
 
 import asyncio
-import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,17 +11,13 @@ from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.vectorstore.conftest import Store
-from tests.vectorstore.wire import MODEL, add_one, photo, random_unit, refused
+from tests.vectorstore.wire import MODEL, add_one, photo, random_unit, refused, token_hash
 from vectorstore import change_log
 
 Rng = np.random.Generator
 CODE = grpc.StatusCode
 TOKEN = "a-token-of-256-random-bits"
 UNKNOWN = "123e4567-e89b-42d3-a456-426614174000"
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
 
 
 async def _export(stub: Any, photo_id: str, token: str = "") -> pb.ExportPhotoResponse:
@@ -46,7 +41,7 @@ async def test_an_export_is_all_that_was_given_embeddings_included(stub: Any, rn
         person="Ada",
         collection="portraits",
         original_filename="ada.jpg",
-        deletion_token_sha256=_hash(TOKEN),
+        deletion_token_sha256=token_hash(TOKEN),
     )
     grant_time = datetime.now(UTC).replace(microsecond=0)
     message.consent.policy_version = "2026-11"
@@ -69,14 +64,14 @@ async def test_an_export_is_all_that_was_given_embeddings_included(stub: Any, rn
 
 
 async def test_a_photo_without_an_end_to_its_consent_has_no_time_to_go(stub: Any, rng: Rng) -> None:
-    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     assert not (await _export(stub, added.photo_id, TOKEN)).HasField("expire_time")
 
 
 async def test_a_wrong_token_and_an_unknown_photo_look_the_same(stub: Any, rng: Rng, database: Any) -> None:
-    guarded = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    guarded = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     open_ = await add_one(stub, photo(random_unit(rng)))
-    gone = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    gone = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     await stub.DeletePhoto(pb.DeletePhotoRequest(photo_id=gone.photo_id))
     refusals = []
     for photo_id, token in (
@@ -96,7 +91,7 @@ async def test_a_wrong_token_and_an_unknown_photo_look_the_same(stub: Any, rng: 
 
 async def test_whoever_has_no_right_to_a_photo_waits_for_no_writer(stub: Any, rng: Rng, database: Any) -> None:
     """Both refusals are answered while somebody has the turn, so that neither takes it, nor longer than the other."""
-    guarded = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    guarded = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     async with database.transaction():
         await change_log.take_turn(database)
         async with asyncio.timeout(10):
@@ -106,7 +101,7 @@ async def test_whoever_has_no_right_to_a_photo_waits_for_no_writer(stub: Any, rn
 
 
 async def test_an_admin_needs_no_token(stub: Any, rng: Rng, database: Any) -> None:
-    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     assert (await _export(stub, added.photo_id)).photo.photo_id == added.photo_id
     assert await _exports(database) == [added.photo_id]
 
@@ -115,7 +110,7 @@ async def test_an_admin_needs_no_token(stub: Any, rng: Rng, database: Any) -> No
 async def test_a_photo_that_is_deleted_meanwhile_is_not_handed_out(
     store: Store, stub: Any, rng: Rng, database: Any, token: str
 ) -> None:
-    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=_hash(TOKEN)))
+    added = await add_one(stub, photo(random_unit(rng), deletion_token_sha256=token_hash(TOKEN)))
     async with store.service._database._write_turn:
         exporting = asyncio.ensure_future(_export(stub, added.photo_id, token))
         async with asyncio.timeout(10):

@@ -1,6 +1,7 @@
 """What the tests say to a vector store: messages made quickly, answers and errors taken apart."""
 
 import contextlib
+import hashlib
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,11 @@ def photo(*vectors: Vector, persons: Iterable[str] = (), **fields: Any) -> pb.Ph
         stored.face.detection_score = 0.5
         stored.face.embedding.CopyFrom(embedding(vector))
     return message
+
+
+def token_hash(token: str) -> bytes:
+    """Returns what is kept of a deletion token."""
+    return hashlib.sha256(token.encode()).digest()
 
 
 def query(target: Vector | int) -> pb.Query:

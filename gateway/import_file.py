@@ -62,10 +62,9 @@ class FileImporter:
                 return await self._import(file, run, ledger, line, time_left)
             except PeerError as error:
                 info = error_info(error.status)
-                reason = info.reason if info is not None else ""
-                if reason == DuplicatePhoto.reason:
-                    return Settled(file.listed.key, UNCHANGED, info.metadata.get("photo_id") if info else None)
-                if reason == ModelMismatch.reason:
+                if info is not None and info.reason == DuplicatePhoto.reason:
+                    return Settled(file.listed.key, UNCHANGED, info.metadata.get("photo_id"))
+                if info is not None and info.reason == ModelMismatch.reason:
                     raise ImportStopped(error) from error
                 return _outcome(file, error)
             except StorageFull as error:

@@ -107,7 +107,7 @@ class ImportLedger:
         while True:
             with mapped_errors():
                 rows = await self._pool.fetch(import_sql.FAILED_BEFORE, run.import_id, run.run, _MAX_MENDED)
-            files = [_open_file(row, run.run).listed for row in rows]
+            files = [_listed_file(row) for row in rows]
             if not files:
                 return
             for start in range(0, len(files), PAGE_FILES):
@@ -239,7 +239,11 @@ class ImportLedger:
             async with self._pool.acquire() as connection, connection.transaction():
                 finished = await connection.fetchrow(import_sql.FINISH, run.import_id, run.run)
                 if finished is not None:
-                    await self._forget_vanished(connection, run, followed_changes=finished["change_token"] is not None)
+                    if finished["change_token"] is None:
+                        # It looked at every file: what it did not find is there no more.
+                        await connection.execute(
+                            "DELETE FROM import_files WHERE import_id = $1 AND run < $2", run.import_id, run.run
+                        )
                     await ImportQueue(connection).clear(run.import_id)
                 row: Any = await connection.fetchrow("SELECT * FROM imports WHERE import_id = $1", run.import_id)
                 failures = await connection.fetch(
@@ -260,12 +264,6 @@ class ImportLedger:
             tuple(FailedFile(failure["failure_number"], failure["path"], failure["error"]) for failure in failures),
         )
 
-    async def _forget_vanished(self, connection: Connection, run: ImportRun, *, followed_changes: bool) -> None:
-        if not followed_changes:
-            await connection.execute(
-                "DELETE FROM import_files WHERE import_id = $1 AND run < $2", run.import_id, run.run
-            )
-
     @asynccontextmanager
     async def _of_run(self, run: ImportRun) -> AsyncIterator[Connection | None]:
         """Lends a connection in a transaction that holds the run's lock; None when the run is over."""
@@ -279,9 +277,10 @@ def _page_job(run: ImportRun, page: uuid.UUID) -> dict[str, Any]:
     return {"run": run.run, "page": str(page)}
 
 
+def _listed_file(row: Any) -> ListedFile:
+    return ListedFile(row["key"], row["path"], row["size_bytes"], row["fingerprint"], row["person"], row["collection"])
+
+
 def _open_file(row: Any, run: int) -> OpenFile:
-    listed = ListedFile(
-        row["key"], row["path"], row["size_bytes"], row["fingerprint"], row["person"], row["collection"]
-    )
     photo_id = None if row["photo_id"] is None else str(row["photo_id"])
-    return OpenFile(listed, photo_id, row["enrolling_run"] == run, row["attempt_count"])
+    return OpenFile(_listed_file(row), photo_id, row["enrolling_run"] == run, row["attempt_count"])

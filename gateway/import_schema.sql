@@ -19,7 +19,6 @@ CREATE TABLE IF NOT EXISTS imports (
     added_count bigint,
     unchanged_count bigint,
     failed_count bigint,
-    begin_time timestamptz DEFAULT now(),
     -- From where the store's changes are followed by the run after this one; taken before the walk.
     next_change_token text,
     -- From where this run follows them; null: every file is looked at.

@@ -18,7 +18,6 @@ BEGIN: Final = f"""
         added_count = CASE WHEN {_BEGINS_ANEW} THEN 0 ELSE i.added_count END,
         unchanged_count = CASE WHEN {_BEGINS_ANEW} THEN 0 ELSE i.unchanged_count END,
         failed_count = CASE WHEN {_BEGINS_ANEW} THEN 0 ELSE i.failed_count END,
-        begin_time = CASE WHEN {_BEGINS_ANEW} THEN now() ELSE i.begin_time END,
         change_token = CASE
             WHEN i.gallery_made IS DISTINCT FROM $6 THEN NULL
             WHEN i.is_finished THEN i.next_change_token
@@ -58,7 +57,7 @@ SETTLE: Final = """
     WHERE f.import_id = $1 AND f.run = $2 AND f.key = t.key
 """
 FAILED_BEFORE: Final = """
-    SELECT key, path, fingerprint, size_bytes, person, collection, photo_id, enrolling_run, attempt_count
+    SELECT key, path, fingerprint, size_bytes, person, collection
     FROM import_files WHERE import_id = $1 AND run < $2 AND outcome = 'failed' LIMIT $3
 """
 # What did not change was not looked at, and counts as seen once.

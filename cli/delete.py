@@ -10,14 +10,14 @@ from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cli.errors import CommandError, in_words
 from cli.gateway_channel import gateway_channel
 from cli.settings import ClientSettings
-from runtime.names import parse_photo_id
+from runtime.names import check_photo_id
 
 _TIMEOUT_S: Final = 30.0
 
 
 def delete(photo_ids: Sequence[str], settings: ClientSettings, console: Console) -> int:
     """Deletes each photo and prints what became of it; returns 0. Raises CommandError at the first that fails."""
-    wanted = [str(parse_photo_id(photo_id)) for photo_id in photo_ids]
+    wanted = [check_photo_id(photo_id) for photo_id in photo_ids]
     target = settings.target("gateway")
     with gateway_channel(settings) as channel:
         stub = gateway_pb2_grpc.TwinServiceStub(channel)

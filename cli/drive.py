@@ -13,13 +13,12 @@ from oauthlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
 from rich.console import Console
 
 from cli.errors import CommandError
-from gateway.drive_credentials import scopes_of
+from gateway.drive_credentials import TOKEN_URI, scopes_of
 from gateway.drive_settings import DriveSettings
 from gateway.drive_store import DriveStore
 from runtime.settings import load_settings
 
 _AUTH_URI: Final = "https://accounts.google.com/o/oauth2/auth"
-_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105
 _WAIT_S: Final = 600
 
 
@@ -81,7 +80,7 @@ def _client(order: SignIn, settings: DriveSettings) -> dict[str, Any]:
         )
     secret = settings.google_client_secret.get_secret_value()
     parts = {"client_id": settings.google_client_id, "client_secret": secret}
-    return {"installed": {**parts, "auth_uri": _AUTH_URI, "token_uri": _TOKEN_URI}}
+    return {"installed": {**parts, "auth_uri": _AUTH_URI, "token_uri": TOKEN_URI}}
 
 
 def _keep(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from twin.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cli.errors import CommandError, in_words
 from cli.gateway_channel import gateway_channel
 from cli.settings import ClientSettings
-from runtime.names import parse_photo_id
+from runtime.names import check_photo_id
 
 _TIMEOUT_S: Final = 600.0
 _OUT_OF_REACH: Final = gateway_pb2.EXPORTED_ORIGINAL_OUT_OF_REACH
@@ -24,7 +24,7 @@ def export(photo_id: str, token: str | None, file: Path | None, settings: Client
 
     Raises CommandError, and leaves no file then; InvalidField for what is no photo's id.
     """
-    wanted = str(parse_photo_id(photo_id))
+    wanted = check_photo_id(photo_id)
     file = file or Path(f"photo-{wanted}.zip")
     target = settings.target("gateway")
     original = gateway_pb2.EXPORTED_ORIGINAL_UNSPECIFIED

@@ -16,7 +16,7 @@ from embedder.faces import AnalyzedImage, Face, FaceChoice, Selection
 from embedder.quality import STRICT, QualityLimits, issues_of, shortcomings_of
 from embedder.store_link import StoreLink
 from runtime.errors import FaceIndexOutOfRange, InvalidField, LowQuality
-from runtime.names import check_gallery_name, parse_photo_id
+from runtime.names import check_gallery_name, check_photo_id
 
 _SHA256_BYTES: Final = 32
 
@@ -73,7 +73,7 @@ def check_request(request: embedder_pb2.EnrollRequest) -> Selection:
     check_gallery_name(request.gallery)
     photo = request.photo
     if photo.photo_id:
-        parse_photo_id(photo.photo_id, "photo.photo_id")
+        check_photo_id(photo.photo_id, "photo.photo_id")
     if photo.faces:
         raise InvalidField("photo.faces", "faces are found here, and must not be given")
     if len(photo.sha256) not in (0, _SHA256_BYTES):
@@ -127,7 +127,7 @@ def photo_with_faces(
     photo = vectorstore_pb2.Photo()
     photo.CopyFrom(request.photo)
     # One spelling: the vector store answers by the id as it writes it.
-    photo.photo_id = str(parse_photo_id(photo.photo_id)) if photo.photo_id else str(uuid.uuid4())
+    photo.photo_id = check_photo_id(photo.photo_id) if photo.photo_id else str(uuid.uuid4())
     photo.width = photo.width or analyzed.width
     photo.height = photo.height or analyzed.height
     for face in faces:

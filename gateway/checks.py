@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from runtime.errors import ImageTooLarge, InvalidField, UnreadableImage
 
-MAX_TEXT_CHARACTERS = 1024
 # 256 bits in base64url take 43 characters.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43,128}")
 
@@ -38,10 +37,11 @@ def check_token(token: str, photo_id: str) -> str | None:
     return token
 
 
-def check_text(text: str, field: str) -> str:
-    """Returns the text; raises InvalidField when it is too long or holds a NUL, which no database keeps."""
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise InvalidField(field, f"has {len(text)} characters; at most {MAX_TEXT_CHARACTERS} are kept")
-    if "\x00" in text:
-        raise InvalidField(field, "holds a NUL character")
-    return text
+def token_to_check(deletion_token: str, purpose: str, *, needs_token: bool) -> str:
+    """Returns the token that the vector store is to check, "" for a caller who needs none; raises InvalidField."""
+    if not needs_token:
+        return ""
+    if not deletion_token:
+        # Towards the vector store an empty token means that none is needed.
+        raise InvalidField("deletion_token", f"is needed to {purpose} a photo")
+    return deletion_token

@@ -12,11 +12,11 @@ from twin.face.v1 import face_pb2
 from twin.gateway.v1 import gateway_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2
 
-from gateway.checks import Limits, check_image, check_text, check_token
+from gateway.checks import Limits, check_image, check_token
 from gateway.orders import CompareOrder, Consent, FaceSelection, ImportOrder, KeepOrder, ReconcileOrder, SearchOrder
 from gateway.records import Embedding, FacePlace, FoundFace, HeldPhoto, NewPhoto, Source, StoredPhoto
 from runtime.errors import InvalidField
-from runtime.names import check_gallery_name, parse_photo_id
+from runtime.names import check_gallery_name, check_photo_id, check_text
 from runtime.vectors import decode_vector
 
 DEFAULT_LIMIT = 15
@@ -57,7 +57,7 @@ def keep_order(request: pb.AddPhotoRequest, limits: Limits) -> KeepOrder:
         gallery=check_gallery_name(request.gallery),
         image=check_image(request.image, limits),
         faces=_selection(request, "face_index", all_faces=request.all_faces),
-        photo_id=str(parse_photo_id(request.photo_id)) if request.photo_id else None,
+        photo_id=check_photo_id(request.photo_id) if request.photo_id else None,
         deletion_token=check_token(request.deletion_token, request.photo_id),
         consent=_consent(request, limits),
         original_filename=check_text(request.original_filename, "original_filename"),

@@ -16,7 +16,7 @@ FILE_SCOPE: Final = "https://www.googleapis.com/auth/drive.file"
 READ_SCOPE: Final = "https://www.googleapis.com/auth/drive.readonly"
 # Everything, to be read and written.
 FULL_SCOPE: Final = "https://www.googleapis.com/auth/drive"
-_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105
+TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105
 
 
 def scopes_of(settings: DriveSettings) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def _signed_in(text: str, source: str, settings: DriveSettings) -> google_creden
     return Credentials(  # type: ignore[no-untyped-call]
         token=None,
         refresh_token=refresh_token,
-        token_uri=token.get("token_uri") or _TOKEN_URI,
+        token_uri=token.get("token_uri") or TOKEN_URI,
         client_id=client_id,
         client_secret=client_secret,
     )

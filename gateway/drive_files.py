@@ -15,6 +15,7 @@ from gateway.drive_errors import Damaged, tell_conflict
 from gateway.drive_http import DriveHttp
 from gateway.drive_keys import KeptKey
 from gateway.drive_upload import UPLOAD_IN_PARTS_BYTES, Upload
+from gateway.photo_store import content_type_for
 
 FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 # What tells files of ours: a property that only the application sees and sets.
@@ -25,7 +26,6 @@ MARK_ORIGINAL: Final = "original"
 FOLDER_NAME_HASH: Final = "name_hash"
 _FIELDS: Final = "id,name,mimeType,size,md5Checksum,createdTime,modifiedTime,trashed,parents,driveId,appProperties"
 _PAGE_SIZE: Final = 1000
-_MIME_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 # What goes wrong is told by its outcome; these lines hold pieces of answers.
 logging.getLogger("googleapiclient.http").setLevel(logging.ERROR)
 
@@ -154,7 +154,7 @@ class DriveFiles:
 
     def upload(self, key: KeptKey, data: bytes, folder_id: str) -> Upload:
         """Returns an upload, to be run."""
-        mime_type = _MIME_TYPES.get(key.suffix, "application/octet-stream")
+        mime_type = content_type_for(key.suffix)
         body = {
             "id": key.file_id,
             "name": f"{key.photo_id}.{key.suffix}",

@@ -10,13 +10,14 @@ from typing import Final
 from twin.gateway.v1 import gateway_pb2
 
 from gateway.archive import Archive
+from gateway.checks import token_to_check
 from gateway.deadlines import TimeLeft
 from gateway.metrics import EXPORTS
 from gateway.photo_store import BadKey, PhotoStore, is_kept
 from gateway.pixels import content_type_of
 from gateway.records import HeldPhoto
 from gateway.vectorstore_client import VectorStore
-from runtime.errors import InvalidField, NotFound
+from runtime.errors import NotFound
 from runtime.logs import get_logger
 
 PIECE_BYTES: Final = 64 * 1024
@@ -68,10 +69,7 @@ class Exporter:
         Raises InvalidField for no token; NotFound, in the same words and after the same work, for an unknown photo and
         a wrong token; and DependencyUnavailable: when the original's store fails before the first piece, or later.
         """
-        if needs_token and not deletion_token:
-            # Towards the vector store an empty token means that none is needed.
-            raise InvalidField("deletion_token", "is needed to export a photo")
-        token = deletion_token if needs_token else ""
+        token = token_to_check(deletion_token, "export", needs_token=needs_token)
         held = await self._vectors.export_photo(photo_id, token, time_left(self._store_timeout_s))
         original, size_bytes = await self._find_original(held)
         EXPORTS.labels(original.name.lower()).inc()

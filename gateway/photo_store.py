@@ -10,6 +10,7 @@ from gateway.records import Source
 # Originals that the gateway put there, and removes. Everything else in a store is its owner's: served, never removed.
 KEPT_PREFIX: Final = "kept/"
 _ID_CHARACTERS: Final = 36
+_CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 class BadKey(ValueError):
@@ -89,12 +90,17 @@ def new_key(photo_id: str, suffix: str) -> str:
 
 
 def photo_id_of(key: str) -> str | None:
-    """Returns the photo that a key of ours was made for, or None for a key that new_key did not make."""
+    """Returns the photo that a key of ours was made for, in whichever store, or None for a key that names no photo."""
     text = key.rpartition("/")[2][:_ID_CHARACTERS]
     try:
         return text if key.startswith(KEPT_PREFIX) and str(uuid.UUID(text)) == text else None
     except ValueError:
         return None
+
+
+def content_type_for(suffix: str) -> str:
+    """Returns what an original of ours is, by its key's suffix, which says what was made."""
+    return _CONTENT_TYPES.get(suffix, "application/octet-stream")
 
 
 def is_kept(source: Source) -> bool:

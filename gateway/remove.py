@@ -4,13 +4,14 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from gateway.checks import token_to_check
 from gateway.deadlines import TimeLeft, no_caller
 from gateway.metrics import PENDING_REMOVALS, REMOVALS
 from gateway.photo_store import BadKey, PhotoStore, is_kept
 from gateway.records import Removal
 from gateway.renditions import Renditions
 from gateway.vectorstore_client import VectorStore
-from runtime.errors import DependencyUnavailable, InvalidField, TwinError
+from runtime.errors import DependencyUnavailable, TwinError
 from runtime.logs import get_logger
 
 _MAX_EACH_TIME = 10_000
@@ -46,10 +47,7 @@ class Remover:
 
     async def delete(self, photo_id: str, deletion_token: str, time_left: TimeLeft, *, needs_token: bool) -> Removed:
         """Deletes a photo everywhere; raises NotFound, in the same words for an unknown photo and a wrong token."""
-        if needs_token and not deletion_token:
-            # Towards the vector store an empty token means that none is needed.
-            raise InvalidField("deletion_token", "is needed to delete a photo")
-        token = deletion_token if needs_token else ""
+        token = token_to_check(deletion_token, "delete", needs_token=needs_token)
         deletion = await self._vectors.delete_photo(photo_id, token, time_left(self._store_timeout_s))
         await self._renditions.purge(photo_id)
         if deletion.original_removed:

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.metrics import RENDITIONS
 from gateway.photo_cache import PhotoCache
-from gateway.photo_store import BadKey, PhotoStore, is_kept
+from gateway.photo_store import BadKey, PhotoStore, content_type_for, is_kept
 from gateway.pixels import content_type_of, crop_face, rebuild, shrink
 from gateway.records import FacePlace, StoredPhoto
 from runtime.errors import NotFound, Overloaded
@@ -19,8 +19,6 @@ THUMB_PX: Final = 320
 LARGE_PX: Final = 1600
 _FACE_PX: Final = {"thumb": 256, "large": 640, "original": 1024}
 _MAX_IN_PROGRESS: Final = 64
-# By the suffix of an original of ours, which says what was made.
-_CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 # Originals of ours may be larger than the upload was; the owner's files are taken as they are.
 _MAX_ORIGINAL_BYTES: Final = 256 * 2**20
 
@@ -142,8 +140,7 @@ class Renditions:
             size_bytes = (await self._store.stat(key)).size_bytes
         except BadKey as error:
             raise NotFound("photo") from error
-        content_type = _CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
-        return StoredOriginal(self._store, key, size_bytes, content_type, tag)
+        return StoredOriginal(self._store, key, size_bytes, content_type_for(key.rpartition(".")[2]), tag)
 
     async def _original(self, photo: StoredPhoto) -> bytes:
         try:

@@ -1,4 +1,4 @@
-"""Names that callers give: galleries and photos, checked the same way everywhere."""
+"""Names and other texts that callers give, checked the same way everywhere."""
 
 import re
 import uuid
@@ -6,6 +6,7 @@ import uuid
 from runtime.errors import InvalidField
 
 DEFAULT_GALLERY = "default"
+MAX_TEXT_CHARACTERS = 1024
 _GALLERY_NAME = re.compile(r"[a-z0-9-]{1,63}")
 # uuid.UUID also takes braces, "urn:uuid:" and missing dashes; one spelling keeps ids comparable as text.
 _PHOTO_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -30,3 +31,12 @@ def check_photo_id(text: str, field: str = "photo_id") -> str:
 def parse_photo_id(text: str, field: str = "photo_id") -> uuid.UUID:
     """Returns the UUID; raises InvalidField as ``check_photo_id`` does."""
     return uuid.UUID(check_photo_id(text, field))
+
+
+def check_text(text: str, field: str) -> str:
+    """Returns the text; raises InvalidField when it is too long or holds a NUL, which PostgreSQL cannot keep."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise InvalidField(field, f"has {len(text)} characters; at most {MAX_TEXT_CHARACTERS} are kept")
+    if "\x00" in text:
+        raise InvalidField(field, "holds a NUL character")
+    return text

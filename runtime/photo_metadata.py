@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+from runtime.names import MAX_TEXT_CHARACTERS
+
 MAX_METADATA_BYTES: Final = 64 * 2**20
 _SOURCE_INFO: Final = "source_info.json"
 _PHOTO_FOLDER: Final = "images"
@@ -26,7 +28,6 @@ _IDENTITIES: Final = "identity_celeba.txt"
 _FILE_COLUMNS: Final = ("filename", "file_name", "file", "image", "image_id", "path")
 _PERSON_COLUMNS: Final = ("person", "identity")
 _COLLECTION_COLUMNS: Final = ("collection", "source")
-_MAX_TEXT_CHARACTERS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +121,4 @@ def _first(values: Mapping[str, str], columns: tuple[str, ...]) -> str:
 
 
 def _clean(text: str) -> str:
-    return text.replace("\0", "").strip()[:_MAX_TEXT_CHARACTERS]
+    return text.replace("\0", "").strip()[:MAX_TEXT_CHARACTERS]

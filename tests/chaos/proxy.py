@@ -40,7 +40,6 @@ class Proxy:
         self.delay_s = 0.0
         # Of what the server says, so many bytes still come through and then the connection is cut; None: all.
         self._cut_after: int | None = None
-        self.connection_count = 0
 
     async def start(self) -> int:
         """Listens, and returns the port."""
@@ -90,7 +89,6 @@ class Proxy:
             link.reset()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connection_count += 1
         link = _Link(writer)
         if self._refuses:
             link.reset()

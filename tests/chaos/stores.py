@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 import tempfile
 import urllib.request
 import uuid
@@ -213,9 +212,3 @@ async def running_store(
     finally:
         # In this thread: a test that is cancelled would not wait for another one, and leave the process behind.
         process.stop()
-
-
-def kill_quietly(pid: int) -> None:
-    """Sends SIGKILL to a process that may be gone."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

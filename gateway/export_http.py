@@ -9,6 +9,7 @@ from gateway.admission import Admission
 from gateway.deadlines import no_caller
 from gateway.export import Exporter
 from gateway.outcome import code_of
+from gateway.slow_readers import end_in_time, write_in_time
 from runtime.errors import NotReady, TwinError
 from runtime.names import parse_photo_id
 from runtime.readiness import Readiness
@@ -55,8 +56,8 @@ class ExportRoute:
                 }
             )
             await response.prepare(request)
-            await response.write(first.data)
+            await write_in_time(request, response, first.data)
             async for piece in pieces:
-                await response.write(piece.data)
-            await response.write_eof()
+                await write_in_time(request, response, piece.data)
+            await end_in_time(request, response)
         return response

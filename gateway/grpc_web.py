@@ -29,6 +29,7 @@ from gateway.grpc_web_frames import (
 )
 from gateway.grpc_web_metadata import Metadata, request_metadata, response_pairs, timeout_s
 from gateway.metrics import GRPC_WEB_CALLS
+from gateway.slow_readers import end_in_time, write_in_time
 from runtime.errors import Overloaded
 from runtime.status import to_status
 
@@ -36,8 +37,6 @@ _BINARY: Final = frozenset({"application/grpc-web", "application/grpc-web+proto"
 _TEXT: Final = frozenset({"application/grpc-web-text", "application/grpc-web-text+proto"})
 # base64 takes four characters for three bytes; some more for padding within.
 _TEXT_FACTOR: Final = 1.4
-# For one message; a client that reads at all is faster.
-_WRITE_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ class _Answer:
             return web.Response(headers=self._headers(status.trailers()))
         response = self._response or await self._begin([])
         await self._write(trailer_frame(status.trailers()))
-        await response.write_eof()
+        await end_in_time(self._request, response)
         return response
 
     async def _begin(self, headers: list[tuple[str, str]]) -> web.StreamResponse:
@@ -182,14 +181,7 @@ class _Answer:
     async def _write(self, frame: bytes) -> None:
         if self._response is None:
             return
-        try:
-            async with asyncio.timeout(_WRITE_TIMEOUT_S):
-                await self._response.write(base64.b64encode(frame) if self._as_text else frame)
-        except TimeoutError as error:
-            # Whoever reads nothing would otherwise hold this call's place, and its work, for ever.
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ConnectionResetError("the client does not read its answer") from error
+        await write_in_time(self._request, self._response, base64.b64encode(frame) if self._as_text else frame)
 
 
 def _takes_one_message(path: str) -> bool:

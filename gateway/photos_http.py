@@ -10,6 +10,7 @@ from gateway.outcome import code_of
 from gateway.photo_urls import SIZES, PhotoUrls
 from gateway.records import FacePlace, StoredPhoto
 from gateway.renditions import Rendition, Renditions, StoredOriginal
+from gateway.slow_readers import write_in_time
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import InvalidField, NotFound, NotReady, TwinError
 from runtime.names import parse_photo_id
@@ -121,10 +122,10 @@ async def _stream(
             return web.Response(status=_HTTP_BY_CODE.get(code_of(error).name, 500), text=f"{error.message}\n")
         response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(request)
-        await response.write(first)
+        await write_in_time(request, response, first)
         try:
             async for piece in pieces:
-                await response.write(piece)
+                await write_in_time(request, response, piece)
         except TwinError:
             if request.transport is not None:
                 request.transport.abort()

@@ -46,7 +46,7 @@ async def test_a_request_that_does_not_arrive_ends_at_its_deadline(gateway: Gate
 async def test_a_client_that_reads_nothing_is_cut_off(
     tmp_path: Path, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.grpc_web._WRITE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("gateway.slow_readers.WRITE_TIMEOUT_S", 0.3)
     async with running_gateway(tmp_path, max_concurrent_calls=1) as gateway:
         added = await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture()), metadata=ADMIN)
         gateway.kept_files()[0].write_bytes(bytes(40 * 2**20))

@@ -14,13 +14,13 @@ from gateway.checks import token_to_check
 from gateway.deadlines import TimeLeft
 from gateway.metrics import EXPORTS
 from gateway.photo_store import BadKey, PhotoStore, is_kept
+from gateway.pieces import in_pieces
 from gateway.pixels import content_type_of
 from gateway.records import HeldPhoto
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import NotFound
 from runtime.logs import get_logger
 
-PIECE_BYTES: Final = 64 * 1024
 _RECORD: Final = "photo.json"
 _CONSENT: Final = "consent.txt"
 _LEFT_OUT: Final = "original-left-out.txt"
@@ -77,8 +77,8 @@ class Exporter:
             _log.warning("an export lacks the original, which is in another store than the one in use")
         async with aclosing(self._made(held, original, size_bytes)) as pieces:
             async for made in pieces:
-                for start in range(0, len(made), PIECE_BYTES):
-                    yield ArchivePiece(made[start : start + PIECE_BYTES], original)
+                for piece in in_pieces(made):
+                    yield ArchivePiece(piece, original)
 
     async def _made(self, held: HeldPhoto, state: ExportedOriginal, size_bytes: int) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._original(held, size_bytes)) as original:

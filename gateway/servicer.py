@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import grpc.aio
 from twin.gateway.v1 import gateway_pb2 as pb
@@ -21,6 +21,7 @@ from gateway.galleries import GalleryList
 from gateway.importer import Importer
 from gateway.keep import Keeper
 from gateway.photo_urls import PhotoUrls
+from gateway.pieces import in_pieces
 from gateway.reconcile import Reconciler
 from gateway.remove import Remover
 from gateway.renditions import Renditions
@@ -29,9 +30,8 @@ from gateway.vectorstore_client import VectorStore
 from runtime.channels import time_left_s
 from runtime.errors import NotFound
 from runtime.interceptor import status_of
-from runtime.names import check_gallery_name, parse_photo_id
+from runtime.names import check_gallery_name, check_photo_id
 
-PIECE_BYTES: Final = 64 * 1024
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -115,7 +115,7 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
         """Deletes a photo."""
         with self._enter("DeletePhoto", context) as role:
             removed = await self._journeys.remover.delete(
-                str(parse_photo_id(request.photo_id)),
+                check_photo_id(request.photo_id),
                 request.deletion_token,
                 partial(time_left_s, context),
                 needs_token=role is not Role.ADMIN,
@@ -127,16 +127,16 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
     ) -> AsyncIterator[pb.GetPhotoResponse]:
         """Streams an original. Open to visitors: whoever can search a gallery is shown its photos anyway."""
         with self._enter("GetPhoto", context):
-            photo_id = str(parse_photo_id(request.photo_id))
+            photo_id = check_photo_id(request.photo_id)
             photo = await self._journeys.vectors.find_photo(photo_id, time_left_s(context, self._store_timeout_s))
             if photo is None:
                 raise NotFound("photo")
             original = await self._journeys.renditions.get(photo, "original")
             content_type = original.content_type
             async with aclosing(original.read(0, original.size_bytes)) as pieces:
-                async for piece in pieces:
-                    for start in range(0, len(piece), PIECE_BYTES):
-                        yield pb.GetPhotoResponse(data=piece[start : start + PIECE_BYTES], content_type=content_type)
+                async for read in pieces:
+                    for piece in in_pieces(read):
+                        yield pb.GetPhotoResponse(data=piece, content_type=content_type)
                         content_type = ""
 
     async def ExportPhoto(  # noqa: N802
@@ -145,7 +145,7 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
         """Streams all that is held about a photo."""
         with self._enter("ExportPhoto", context) as role:
             pieces = self._journeys.exporter.export(
-                str(parse_photo_id(request.photo_id)),
+                check_photo_id(request.photo_id),
                 request.deletion_token,
                 partial(time_left_s, context),
                 needs_token=role is not Role.ADMIN,

@@ -1,26 +1,17 @@
 """POST /photos/<photo_id>/export: what is held about a photo, as a browser downloads it."""
 
 from contextlib import aclosing
-from typing import Final
 
 from aiohttp import web
 
 from gateway.admission import Admission
 from gateway.deadlines import no_caller
 from gateway.export import Exporter
-from gateway.outcome import code_of
+from gateway.http_errors import refusal
 from gateway.slow_readers import end_in_time, write_in_time
 from runtime.errors import NotReady, TwinError
-from runtime.names import parse_photo_id
+from runtime.names import check_photo_id
 from runtime.readiness import Readiness
-
-_HTTP_BY_CODE: Final = {
-    "INVALID_ARGUMENT": 400,
-    "NOT_FOUND": 404,
-    "RESOURCE_EXHAUSTED": 503,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
 
 
 class ExportRoute:
@@ -37,13 +28,13 @@ class ExportRoute:
         try:
             if not self._readiness.accepts_calls:
                 raise NotReady(self._readiness.reason)
-            photo_id = str(parse_photo_id(request.match_info["photo_id"]))
+            photo_id = check_photo_id(request.match_info["photo_id"])
             with self._admission.enter():
                 return await self._send(request, photo_id, token if isinstance(token, str) else "")
         except TwinError as error:
             if request.writer.output_size > 0:
                 raise ConnectionResetError("the archive cannot be finished") from error
-            return web.Response(status=_HTTP_BY_CODE.get(code_of(error).name, 500), text=f"{error.message}\n")
+            return refusal(error, is_callers_fault=True)
 
     async def _send(self, request: web.Request, photo_id: str, token: str) -> web.StreamResponse:
         async with aclosing(self._exporter.export(photo_id, token, no_caller, needs_token=True)) as pieces:

@@ -6,19 +6,18 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.outcome import code_of
+from gateway.http_errors import refusal
 from gateway.photo_urls import SIZES, PhotoUrls
 from gateway.records import FacePlace, StoredPhoto
 from gateway.renditions import Rendition, Renditions, StoredOriginal
 from gateway.slow_readers import write_in_time
 from gateway.vectorstore_client import VectorStore
 from runtime.errors import InvalidField, NotFound, NotReady, TwinError
-from runtime.names import parse_photo_id
+from runtime.names import check_photo_id
 from runtime.readiness import Readiness
 
 # After this a browser asks again, so that a deleted photo does not live on in its cache.
 _MAX_AGE_S: Final = 300
-_HTTP_BY_CODE: Final = {"NOT_FOUND": 404, "UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 503, "DEADLINE_EXCEEDED": 504}
 _FACE_ID: Final = re.compile(r"[0-9]{1,19}")
 
 
@@ -51,15 +50,14 @@ class PhotoRoute:
         try:
             rendition = await self._find(photo_id, face, size)
         except TwinError as error:
-            code = code_of(error).name
-            return web.Response(status=_HTTP_BY_CODE.get(code, 500), text=f"{error.message}\n")
+            return refusal(error)
         return await _respond(request, rendition, min(left_s, _MAX_AGE_S))
 
     async def _find(self, photo_id: str, face: str, size: str) -> Rendition | StoredOriginal:
         if not self._readiness.accepts_calls:
             raise NotReady(self._readiness.reason)
         try:
-            parse_photo_id(photo_id)
+            check_photo_id(photo_id)
         except InvalidField as error:
             raise NotFound("photo") from error
         photo = await self._vectors.find_photo(photo_id, self._store_timeout_s)
@@ -119,7 +117,7 @@ async def _stream(
             # Before anything is sent: a store that does not answer is told as such.
             first = await anext(pieces, b"")
         except TwinError as error:
-            return web.Response(status=_HTTP_BY_CODE.get(code_of(error).name, 500), text=f"{error.message}\n")
+            return refusal(error)
         response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(request)
         await write_in_time(request, response, first)

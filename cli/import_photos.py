@@ -5,6 +5,7 @@ already is answered as such, before any work is done on it.
 """
 
 import asyncio
+import collections
 import contextlib
 import hashlib
 import time
@@ -26,7 +27,7 @@ from cli.import_report import ImportReport, Outcome
 from cli.photo_file import UnreadablePhoto, read_photo, sendable
 from cli.settings import ClientSettings
 from cli.walk import files_under, photos_under
-from runtime.photo_files import is_photo
+from runtime.photo_files import is_photo, other_image_suffix
 from runtime.photo_metadata import MAX_METADATA_BYTES, PhotoMetadata, is_metadata
 from runtime.status import error_info, retry_delay_s, status_from_rpc_error
 
@@ -78,33 +79,41 @@ def import_photos(options: ImportOptions, settings: ClientSettings, console: Con
         raise CommandError(f"{options.folder} is no folder")
     report = ImportReport(options.report)
     # The walk is made twice, since a list of millions of paths would take gigabytes.
-    photo_count, metadata = _look_through(options.folder)
-    if not photo_count:
+    photo_count, other_count, metadata = _look_through(options.folder)
+    if not photo_count and not other_count:
         raise CommandError(f"{options.folder} holds no photos that can be read (.jpg, .jpeg, .png, .webp)")
     photos = photos_under(
         options.folder,
         lambda folder, error: report.skipped(str(folder), "UNREADABLE_FOLDER", error.strerror or str(error)),
+        report.of_another_kind,
     )
     try:
         with import_progress(console) as progress:
             task = progress.add_task("Importing", total=photo_count)
-            asyncio.run(_Import(options, settings, report, metadata, lambda: progress.advance(task)).run(photos))
+            importing = _Import(options, settings, report, metadata, lambda: progress.advance(task))
+            if photo_count:
+                asyncio.run(importing.run(photos))
+            else:
+                # No service is needed to tell what else is there, and no gallery.
+                collections.deque(photos, maxlen=0)
     finally:
         report.close()
         report.tell(console)
     return 1 if report.counts[Outcome.SKIPPED] else 0
 
 
-def _look_through(folder: Path) -> tuple[int, PhotoMetadata]:
-    """Counts the photos, and reads what files beside them say of them."""
-    photo_count = 0
+def _look_through(folder: Path) -> tuple[int, int, PhotoMetadata]:
+    """Counts the photos and the images of other kinds, and reads what files beside them say of them."""
+    photo_count = other_count = 0
     metadata = PhotoMetadata()
     for file in files_under(folder, lambda _folder, _error: None):
         if is_photo(file.name):
             photo_count += 1
+        elif other_image_suffix(file.name):
+            other_count += 1
         elif is_metadata(file.name) and file.is_file() and file.stat().st_size <= MAX_METADATA_BYTES:
             metadata.add(_place(file, folder), file.read_bytes())
-    return photo_count, metadata
+    return photo_count, other_count, metadata
 
 
 def _place(file: Path, folder: Path) -> str:

@@ -3,6 +3,7 @@
 import csv
 import enum
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TextIO
 
@@ -31,6 +32,7 @@ class ImportReport:
         self.path = path
         self.counts = dict.fromkeys(Outcome, 0)
         self.face_count = 0
+        self._other_kinds: Counter[str] = Counter()
         self._tells_faces = tells_faces
         self._file: TextIO | None = None
         self._lock = threading.Lock()
@@ -55,6 +57,11 @@ class ImportReport:
             csv.writer(self._file).writerow((path, reason, message))
             self._file.flush()
 
+    def of_another_kind(self, file: Path, suffix: str) -> None:
+        """Counts an image of a kind that is not imported, and writes so."""
+        self._other_kinds[suffix] += 1
+        self.skipped(str(file), "UNSUPPORTED_KIND", f"{suffix} images are not imported: make it a JPEG, PNG or WebP")
+
     def skipped_by(self, path: str, status: status_pb2.Status) -> None:
         """Counts a photo that the service refused, and writes its reason."""
         info = error_info(status)
@@ -77,6 +84,12 @@ class ImportReport:
             f"{counts[Outcome.ADDED]} photos added{faces}, {counts[Outcome.UNCHANGED]} already there, "
             f"{counts[Outcome.SKIPPED]} skipped."
         )
+        if self._other_kinds:
+            kinds = ", ".join(f"{suffix}: {count}" for suffix, count in sorted(self._other_kinds.items()))
+            console.print(
+                f"{self._other_kinds.total()} of them are images of other kinds than JPEG, PNG and WebP ({kinds}).",
+                soft_wrap=True,
+            )
         if counts[Outcome.SKIPPED]:
             console.print(f"What was skipped, and why: {self.path}", soft_wrap=True)
 

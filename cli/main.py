@@ -180,8 +180,8 @@ def _parser() -> argparse.ArgumentParser:
     importing = commands.add_parser(
         "import",
         help="add every photo of a folder to a gallery; run it again to go on",
-        description="Adds every photo under a folder (.jpg, .jpeg, .jpe, .png, .webp; hidden files, and folders that"
-        " are links, are left out). A folder of this machine is copied into the photo store; drive:FOLDER_ID and"
+        description="Adds every photo under a folder (.jpg, .jpeg, .jpe, .png, .webp; hidden files, folders that"
+        " are links, and images of other kinds, are left out). A folder of this machine is copied into the photo store; drive:FOLDER_ID and"
         " store:PATH name one that is there already, whose photos stay where they are. Files beside the photos say who"
         " is in them: source_info.json, a CSV, CelebA's identities; see docs/operator.md. Exit code 0: every photo is"
         " in the gallery; 1: some were skipped, and the report says why.",

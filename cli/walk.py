@@ -4,12 +4,21 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from runtime.photo_files import is_photo
+from runtime.photo_files import is_photo, other_image_suffix
 
 
-def photos_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:
-    """Yields every photo under a folder, as files_under does."""
-    return (file for file in files_under(folder, on_unreadable) if is_photo(file.name))
+def photos_under(
+    folder: Path, on_unreadable: Callable[[Path, OSError], None], on_other_image: Callable[[Path, str], None]
+) -> Iterator[Path]:
+    """Yields every photo under a folder, as files_under does.
+
+    An image of a kind that is not imported is told to on_other_image, with its suffix.
+    """
+    for file in files_under(folder, on_unreadable):
+        if is_photo(file.name):
+            yield file
+        elif suffix := other_image_suffix(file.name):
+            on_other_image(file, suffix)
 
 
 def files_under(folder: Path, on_unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:

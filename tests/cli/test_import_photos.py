@@ -95,3 +95,32 @@ def test_files_beside_the_photos_say_who_is_in_them(
     code, _ = run_import(FakeGateway(note), folder, tmp_path / "skipped.csv", monkeypatch)  # type: ignore[abstract]
     assert code == 0
     assert said == {"far.jpg": ("", "The source"), "near.jpg": ("Ada", ""), "nearer.jpg": ("", "")}
+
+
+def test_images_of_other_kinds_are_counted_and_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "older").mkdir()
+    for name in ("scan.tiff", "older/a.BMP", "older/b.bmp", "notes.txt", ".hidden.bmp"):
+        (folder / name).touch()
+    gateway = FakeGateway(lambda _: None)  # type: ignore[abstract]
+    code, rows = run_import(gateway, folder, tmp_path / "skipped.csv", monkeypatch)
+    assert code == 1
+    assert sorted(gateway.added) == ["far.jpg", "near.jpg", "nearer.jpg"]
+    assert [row["path"] for row in rows] == [str(folder / name) for name in ("older/a.BMP", "older/b.bmp", "scan.tiff")]
+    assert {row["reason"] for row in rows} == {"UNSUPPORTED_KIND"}
+    assert rows[2]["message"] == ".tiff images are not imported: make it a JPEG, PNG or WebP"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "3 photos added (3 faces), 0 already there, 3 skipped" in said
+    assert "3 of them are images of other kinds than JPEG, PNG and WebP (.bmp: 2, .tiff: 1)" in said
+
+
+def test_a_folder_of_other_images_alone_is_told_without_a_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TWIN_GATEWAY_TARGET", "127.0.0.1:1")
+    (tmp_path / "scan.bmp").touch()
+    report = tmp_path / "skipped.csv"
+    assert main(["import", str(tmp_path), "--report", str(report)]) == 1
+    assert "scan.bmp" in report.read_text()
+    assert ".bmp: 1" in capsys.readouterr().out

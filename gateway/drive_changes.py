@@ -1,32 +1,17 @@
 """What changed in a folder of Drive, and below it, since an import looked last."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from gateway.drive_calls import BACKGROUND, DriveCalls
 from gateway.drive_files import DriveFiles, FileInfo
 from gateway.drive_keys import folder_id_of, owned_key
-from gateway.photo_store import StoredObject
+from gateway.photo_store import Changed, StoredObject
 from runtime.errors import NotFound
 
 # Drive's own drive, as everything is named that has no folder above it.
 _EVERYTHING: Final = "root"
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A piece of what changed. next_token: where to go on the next time, once this is dealt with.
-
-    found: files that are new or other than they were; gone: keys of files that are there no more; has_moved: folders
-    changed too, and what is in them is to be looked through.
-    """
-
-    found: tuple[StoredObject, ...]
-    gone: tuple[str, ...]
-    has_moved: bool
-    next_token: str
 
 
 class DriveChanges:

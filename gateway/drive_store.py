@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from gateway.drive_calls import BACKGROUND, QUICK, READ, REMOVE, UPLOAD, WORKERS, DriveCalls
-from gateway.drive_changes import Changed, DriveChanges
+from gateway.drive_changes import DriveChanges
 from gateway.drive_credentials import load_credentials
 from gateway.drive_errors import Damaged, DriveFull, DriveRefused, DriveUnavailable, IdInUse
 from gateway.drive_files import (
@@ -28,7 +28,7 @@ from gateway.drive_http import DriveHttp
 from gateway.drive_keys import KeptKey, file_id_of, folder_id_of, owned_key, parse_kept
 from gateway.drive_settings import DriveSettings
 from gateway.drive_tokens import TokenKeeper
-from gateway.photo_store import KEPT_PREFIX, BadKey, StoredObject
+from gateway.photo_store import KEPT_PREFIX, BadKey, Changed, StoredObject
 from runtime.errors import ImageTooLarge, NotFound
 
 _PIECE_BYTES = 4 * 2**20

@@ -3,27 +3,14 @@
 A store that tells what has changed is looked through once; later runs follow its changes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Sequence
 
-from gateway.drive_changes import Changed
 from gateway.import_ledger import PAGE_FILES, ImportLedger
 from gateway.import_records import ImportRun, ListedFile
-from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, StoredObject
+from gateway.photo_store import KEPT_PREFIX, BadKey, PhotoStore, StoredObject, TellsChanges
 from runtime.errors import InvalidField, NotFound
 from runtime.photo_files import is_photo
 from runtime.photo_metadata import MAX_METADATA_BYTES, PhotoMetadata, is_metadata
-
-
-@runtime_checkable
-class TellsChanges(Protocol):
-    """A store that tells what has changed since a token was given."""
-
-    async def start_token(self, folder: str) -> str:
-        """Returns where a folder's changes from now on begin; raises BadKey, NotFound or DependencyUnavailable."""
-
-    def changed(self, folder: str, token: str) -> AsyncGenerator[Changed, None]:
-        """Yields what changed in a folder, to the end; raises BadKey, NotFound or DependencyUnavailable."""
 
 
 class ImportWalk:

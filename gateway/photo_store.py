@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from gateway.records import Source
 
@@ -82,6 +82,31 @@ class PhotoStore(Protocol):
 
     async def close(self) -> None:
         """Ends what is in progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A piece of what changed. next_token: where to go on the next time, once this is dealt with.
+
+    found: files that are new or other than they were; gone: keys of files that are there no more; has_moved: folders
+    changed too, and what is in them is to be looked through.
+    """
+
+    found: tuple[StoredObject, ...]
+    gone: tuple[str, ...]
+    has_moved: bool
+    next_token: str
+
+
+@runtime_checkable
+class TellsChanges(Protocol):
+    """A store that tells what has changed since a token was given."""
+
+    async def start_token(self, folder: str) -> str:
+        """Returns where a folder's changes from now on begin; raises BadKey, NotFound or DependencyUnavailable."""
+
+    def changed(self, folder: str, token: str) -> AsyncGenerator[Changed, None]:
+        """Yields what changed in a folder, to the end; raises BadKey, NotFound or DependencyUnavailable."""
 
 
 def new_key(photo_id: str, suffix: str) -> str:

@@ -77,7 +77,7 @@ class FileImporter:
     ) -> Settled:
         key = file.listed.key
         known_id = file.photo_id
-        if known_id is None and file.listed.fingerprint:
+        if known_id is None:
             known_id = await ledger.find_content(run, file.listed.fingerprint)
         if known_id is not None and not file.was_enrolling and await self._find(known_id, time_left) is not None:
             return Settled(key, UNCHANGED, known_id)

@@ -22,7 +22,7 @@ class ImportRun:
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A photo that was found. fingerprint: the same for the same content, known without reading it; "" for none."""
+    """A photo that was found. fingerprint: the same for the same content, known without reading it."""
 
     key: str
     path: str

@@ -449,7 +449,7 @@ async def test_a_late_walk_leaves_a_finished_import_as_it_is(gateway: Gateway, d
     ledger = ImportLedger(pool)
     row: Any = await pool.fetchrow("SELECT import_id, run FROM imports")
     run = ImportRun(row["import_id"], row["run"], ImportOrder("default", "", "", False), None)
-    await ledger.list_files(run, [ListedFile("late.jpg", "late.jpg", 1, "")])
+    await ledger.list_files(run, [ListedFile("late.jpg", "late.jpg", 1, "late")])
     assert await pool.fetchval("SELECT count(*) FROM import_files") == 1
     assert await pool.fetchval("SELECT seen_count FROM imports") == 1
     assert await pool.fetchval("SELECT count(*) FROM import_jobs") == 0

@@ -1,4 +1,4 @@
-"""Which files are photos, of a kind that is imported or not: by their names, and alike wherever photos are looked for."""
+"""Which files are photos, of a kind that is imported or not: by their names, alike wherever photos are looked for."""
 
 from pathlib import PurePosixPath
 from typing import Final

@@ -1,5 +1,7 @@
 """What the command does with what it is given, without any service."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,34 @@ def test_the_check_names_an_address_that_is_none(
     said = capsys.readouterr().err
     assert "does not answer" in said and target in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["argparse", "rich.console", "pydantic", "grpc"])
+def test_an_interruption_while_modules_are_read_is_one_line(module: str) -> None:
+    """The signal comes in the middle of the import of a module."""
+    script = f"""
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupting(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from cli.main import main
+sys.exit(main(["doctor"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "twin: stopped\n", "")
+
+
+def test_an_interruption_of_a_running_command_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.models.list_models", interrupt)
+    assert main(["models", "list"]) == 130
+    assert capsys.readouterr().err == "twin: stopped\n"

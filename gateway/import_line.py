@@ -26,7 +26,7 @@ class EnrolLine:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._queue: asyncio.Queue[NewPhoto | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[NewPhoto] = asyncio.Queue()
         self._answers: dict[str, asyncio.Future[StoredPhoto]] = {}
         self._broken: TwinError | None = None
 
@@ -43,7 +43,7 @@ class EnrolLine:
         return await asyncio.shield(answer)
 
     async def run(self, timeout_s: float) -> None:
-        """Keeps the line open until it is closed, or broken: then everybody who waits hears of it."""
+        """Keeps the line open until it is cancelled, or broken: then everybody who waits hears of it."""
         answers = self._embedder.enroll_many(self._requests(), timeout_s)
         broken: TwinError = DependencyUnavailable(DEPENDENCY)  # It ended without the answers that it owes.
         try:
@@ -65,10 +65,6 @@ class EnrolLine:
                 answer.set_exception(ImportStopped(broken))
             self._answers.clear()
 
-    def close(self) -> None:
-        """Ends the line once what is on its way has been answered."""
-        self._queue.put_nowait(None)
-
     async def _requests(self) -> AsyncIterator[NewPhoto]:
-        while (photo := await self._queue.get()) is not None:
-            yield photo
+        while True:
+            yield await self._queue.get()

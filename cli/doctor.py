@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 from rich.text import Text
 
+from cli.doctor_settings import refused_settings
 from cli.settings import ClientSettings
 from embedder.models import PackState, list_packs
 from gateway.drive_settings import DriveSettings
@@ -59,6 +60,7 @@ def _findings(settings: ClientSettings) -> Iterator[Finding]:
     yield _module("ONNX Runtime", "onnxruntime", "install the extra embedder-cpu or embedder-gpu")
     yield _module("FAISS", "faiss", "install the extra vectorstore-cpu or vectorstore-gpu")
     yield _module("OpenCV", "cv2", "install the extra embedder-cpu or gateway")
+    yield from _settings()
     yield _pack(settings)
     yield _database(settings)
     yield _disk(settings)
@@ -70,6 +72,15 @@ def _findings(settings: ClientSettings) -> Iterator[Finding]:
 def _module(what: str, module: str, remedy: str) -> Finding:
     found = importlib.util.find_spec(module) is not None
     return Finding(what, found, "installed" if found else "not installed", "" if found else remedy)
+
+
+def _settings() -> Iterator[Finding]:
+    what = "Settings"
+    refused = refused_settings()
+    for line, services in refused.items():
+        yield Finding(what, False, f"would stop the start of {', '.join(services)}", line)
+    if not refused:
+        yield Finding(what, True, "every service takes them")
 
 
 def _pack(settings: ClientSettings) -> Finding:

@@ -48,6 +48,45 @@ def test_doctor_sees_a_data_folder_that_cannot_be_made(
     assert f"{tmp_path}/file/folder cannot be written" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "services"),
+    [
+        ("TWIN_MAX_CONCURRENT_CALLS", "many", "gateway"),
+        ("TWIN_ADMIN_KEY", "short", "gateway"),
+        ("TWIN_EMBEDDER_THREADS", "-1", "embedder"),
+        ("TWIN_INDEX", "wonderful", "vectorstore"),
+        ("TWIN_LOG_LEVEL", "loud", "gateway, embedder, vectorstore"),
+    ],
+)
+def test_doctor_says_of_settings_what_the_services_starts_would_say(
+    setting: str,
+    value: str,
+    services: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TWIN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv(setting, value)
+    assert main(["doctor"]) == 1
+    said = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    place = said.index(f"✗ Settings: would stop the start of {services}")
+    started = services.partition(",")[0]
+    start = subprocess.run(
+        [sys.executable, "-m", started], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert start.returncode == 1
+    assert start.stderr == f"twin {started}: {said[place + 1].removeprefix('→ ')}\n"
+    assert setting in start.stderr
+
+
+def test_doctor_passes_over_what_is_not_installed() -> None:
+    hidden = ["cv2", "faiss", "aiohttp", "numpy"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({hidden}))\nfrom cli.doctor_settings import refused_settings"
+    subprocess.run([sys.executable, "-c", f"{code}\nassert not refused_settings()"], check=True, timeout=60)
+
+
 def test_a_folder_without_photos_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").touch()
     assert main(["import", str(tmp_path)]) == 1

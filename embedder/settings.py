@@ -4,14 +4,16 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from embedder.quality import ADVICE, STRICT, QualityLimits
 from runtime.images.decode import DEFAULT_MAX_DECODED_BYTES
 from runtime.images.opencv import HARD_MAX_IMAGE_PIXELS
 from runtime.settings import BindAddress, ServiceSettings
+
+_FULL_PRECISION_PROVIDERS: Final = ("cpu", "cuda")
 
 
 class EmbedderSettings(ServiceSettings):
@@ -70,6 +72,17 @@ class EmbedderSettings(ServiceSettings):
     # is reported as poor; below the strict ones it is not enrolled.
     quality_advice: dict[str, float] = Field(default_factory=dict)
     quality_strict: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("embedder_detector_half_precision")
+    @classmethod
+    def _check_half_precision(cls, asked: bool, known: ValidationInfo) -> bool:
+        provider = known.data.get("embedder_provider")
+        if asked and provider in _FULL_PRECISION_PROVIDERS:
+            raise ValueError(
+                f"the provider {provider} has no half precision; unset it, or set TWIN_EMBEDDER_PROVIDER to openvino or"
+                " tensorrt"
+            )
+        return asked
 
     @field_validator("quality_advice", "quality_strict")
     @classmethod

@@ -6,9 +6,12 @@ since its deletion has another time, and stays, whatever the clocks say.
 """
 
 import asyncio
+import fcntl
 import os
+import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +28,9 @@ from vectorstore.metrics import JOURNAL_FAILURES, PHOTOS_DELETED
 
 FOLLOW_INTERVAL_S: Final = 30.0
 _BATCH: Final = 1000
+# For a file that another replica has; it is written within milliseconds, unless its disk hangs.
+_LOCK_PATIENCE_S: Final = 10.0
+_LOCK_POLL_S: Final = 0.01
 _NEXT_SQL: Final = """
     SELECT deletion_id, delete_time, photo_create_time, photo_id FROM deletions
     WHERE deletion_id > $1 ORDER BY deletion_id LIMIT $2
@@ -45,8 +51,18 @@ class DeletedPhoto:
     photo_id: uuid.UUID
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    delete_time: datetime
+    photo: DeletedPhoto
+    text: str
+
+
 class DeletionJournal:
-    """One file, readable by its owner alone. Lines are added at its end and dropped once they are too old."""
+    """One file, readable by its owner alone. Lines are added at its end and dropped once they are too old.
+
+    Replicas may share it: each writes every deletion, and one at a time has the file.
+    """
 
     def __init__(self, database: Database, path: Path, retention: timedelta) -> None:
         self._database = database
@@ -54,8 +70,6 @@ class DeletionJournal:
         self._retention = retention
         self._turn = asyncio.Lock()
         self._last_deletion_id = 0
-        # What was written last may have no end, after a crash or on a full disk: the next begins on a line of its own.
-        self._is_torn = False
 
     async def open(self) -> int:
         """Deletes again what the journal names and the database holds, brings the journal up to date; returns how many.
@@ -63,13 +77,12 @@ class DeletionJournal:
         To be called before anything is served. Raises StartupError, and what ``Database.writing`` raises.
         """
         try:
-            lines = await asyncio.to_thread(self._read)
+            deleted = await asyncio.to_thread(self._load)
         except OSError as error:
             raise StartupError(
                 f"the journal of deletions cannot be used ({type(error).__name__}): make {self._path} readable and "
                 "writable, or set TWIN_DELETION_JOURNAL to another file"
             ) from None
-        deleted = await asyncio.to_thread(self._parse, lines)
         count = await self._delete_again(sorted(deleted))
         await self.catch_up(deleted)
         if count:
@@ -127,48 +140,56 @@ class DeletionJournal:
                 if rows:
                     self._last_deletion_id = rows[-1]["deletion_id"]
 
-    def _read(self) -> list[str]:
-        """Returns the file's lines; makes the file where there is none, and fails where it could not be written."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
-        text = self._path.read_text(errors="replace")
-        self._is_torn = bool(text) and not text.endswith("\n")
-        return text.splitlines()
+    def _load(self) -> set[DeletedPhoto]:
+        """Returns what the file's lines name, and drops those that are too old. One cut short is passed over.
 
-    def _parse(self, lines: Sequence[str]) -> set[DeletedPhoto]:
-        """Returns what the lines name, and drops those that are too old from the file. One cut short is passed over."""
+        Makes the file where there is none, and fails where it could not be written.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         oldest = datetime.now(UTC) - self._retention
-        deleted: set[DeletedPhoto] = set()
-        kept: list[str] = []
-        has_old = False
-        for line in lines:
-            try:
-                delete_time, create_time, photo_id = line.split(" ")
-                is_old = datetime.fromisoformat(delete_time).astimezone(UTC) < oldest
-                photo = DeletedPhoto(datetime.fromisoformat(create_time).astimezone(UTC), uuid.UUID(photo_id))
-            except ValueError:
-                continue
-            if is_old:
-                has_old = True
-            else:
-                deleted.add(photo)
-                kept.append(f"{line}\n")
-        if has_old:
-            try:
-                self._replace("".join(kept))
-            except OSError as error:
-                _note_failure(error)
-        return deleted
+        with self._alone() as descriptor:
+            with open(descriptor, errors="replace", closefd=False) as file:
+                written = [line for line in map(_parse, file) if line is not None]
+            kept = [line for line in written if line.delete_time >= oldest]
+            if len(kept) < len(written):
+                try:
+                    self._replace("".join(line.text for line in kept))
+                except OSError as error:
+                    _note_failure(error)
+        return {line.photo for line in kept}
 
     def _append(self, lines: str) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "a") as file:
-            start = "\n" if self._is_torn else ""
-            self._is_torn = True
-            file.write(start + lines)
-            file.flush()
-            os.fsync(file.fileno())
-            self._is_torn = False
+        with self._alone() as descriptor:
+            size = os.fstat(descriptor).st_size
+            # What was written last, here or elsewhere, may have no end, after a crash or on a full disk.
+            is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            with open(descriptor, "ab", closefd=False) as file:
+                file.write((f"\n{lines}" if is_torn else lines).encode())
+            os.fsync(descriptor)
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Yields the file, made where there is none, to read and to append to, while no other replica has it.
+
+        Raises TimeoutError when another one does not give it back.
+        """
+        give_up_s = time.monotonic() + _LOCK_PATIENCE_S
+        while True:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                _lock(descriptor, give_up_s)
+                # While it was waited for, another file may have taken its place.
+                if self._is_in_place(descriptor):
+                    yield descriptor
+                    return
+            finally:
+                os.close(descriptor)
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def _replace(self, lines: str) -> None:
         unfinished = self._path.with_name(f"{self._path.name}.unfinished")
@@ -179,7 +200,26 @@ class DeletionJournal:
             os.fsync(file.fileno())
         unfinished.replace(self._path)
         sync_folder(self._path.parent)
-        self._is_torn = False
+
+
+def _parse(text: str) -> _Line | None:
+    text = text.removesuffix("\n")
+    try:
+        delete_time, create_time, photo_id = text.split(" ")
+        photo = DeletedPhoto(datetime.fromisoformat(create_time).astimezone(UTC), uuid.UUID(photo_id))
+        return _Line(datetime.fromisoformat(delete_time).astimezone(UTC), photo, f"{text}\n")
+    except ValueError:
+        return None
+
+
+def _lock(descriptor: int, give_up_s: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_s:
+                raise TimeoutError("another vector store does not give it back") from None
+        time.sleep(_LOCK_POLL_S)
 
 
 def _note_failure(error: Exception) -> None:

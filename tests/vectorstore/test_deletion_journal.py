@@ -1,6 +1,7 @@
 """The journal of deletions: what was deleted stays so after the database was restored from an older backup."""
 
 import asyncio
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -205,3 +206,76 @@ async def test_old_lines_are_dropped_and_what_is_no_journal_is_not_touched(store
     path.write_text("somebody's own\nnotes\n")
     await journal.open()
     assert path.read_text() == "somebody's own\nnotes\n"
+
+
+def _line() -> str:
+    now = datetime.now(UTC).isoformat()
+    return f"{now} {now} {uuid.uuid4()}\n"
+
+
+def _two_of_one_file(store: Any, path: Path) -> tuple[DeletionJournal, DeletionJournal]:
+    one, other = (DeletionJournal(store.service._database, path, timedelta(days=8)) for _ in range(2))
+    return one, other
+
+
+async def test_a_line_that_another_replica_cut_short_costs_no_other_line(store: Any, tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    one, other = _two_of_one_file(store, path)
+    await one.open()
+    await other.open()
+    lines = [_line() for _ in range(3)]
+    one._append(lines[0])
+    with path.open("a") as file:
+        file.write(lines[1][:50])
+    one._append(lines[2])
+    assert path.read_text().splitlines() == [lines[0].strip(), lines[1][:50], lines[2].strip()]
+
+
+async def test_what_another_replica_writes_while_old_lines_are_dropped_stays(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal"
+    one, other = _two_of_one_file(store, path)
+    old = (datetime.now(UTC) - timedelta(days=9)).isoformat()
+    path.write_text(f"{old} {old} {uuid.uuid4()}\n")
+    line = _line()
+    replace = DeletionJournal._replace
+    writers: list[threading.Thread] = []
+
+    def replace_while_another_writes(journal: DeletionJournal, lines: str) -> None:
+        writers.append(threading.Thread(target=other._append, args=(line,)))
+        writers[0].start()
+        writers[0].join(0.3)
+        replace(journal, lines)
+
+    monkeypatch.setattr(DeletionJournal, "_replace", replace_while_another_writes)
+    await one.open()
+    await asyncio.to_thread(writers[0].join)
+    assert path.read_text() == line
+
+
+async def test_a_file_that_another_replica_keeps_is_given_up(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectorstore.deletion_journal._LOCK_PATIENCE_S", 0.1)
+    one, other = _two_of_one_file(store, tmp_path / "journal")
+    with other._alone(), pytest.raises(TimeoutError):
+        one._append(_line())
+    one._append(_line())
+
+
+async def test_two_replicas_may_share_a_file(
+    start_store: StartStore, rng: Rng, backup: Backup, journal_file: Path
+) -> None:
+    async with start_store() as store, start_store("other", deletion_journal=journal_file) as other:
+        await _make_gallery(store.stub)
+        gone = [await add_one(store.stub, photo(random_unit(rng))) for _ in range(6)]
+        await backup.take()
+        await asyncio.gather(
+            *(_delete(replica.stub, one.photo_id) for one, replica in zip(gone, [store, other] * 3, strict=True))
+        )
+        lines = journal_file.read_text().splitlines()
+        assert {line.split(" ")[2] for line in lines} == {one.photo_id for one in gone}
+    await backup.restore()
+    async with start_store("other", deletion_journal=journal_file) as other:
+        assert [await _is_there(other.stub, one.photo_id) for one in gone] == [False] * 6

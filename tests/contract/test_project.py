@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from embedder.settings import EmbedderSettings
+from gateway.settings import GatewaySettings
+from runtime.settings import ServiceSettings
+from vectorstore.settings import VectorStoreSettings
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {"embedder", "gateway", "vectorstore"}
 
@@ -64,3 +69,10 @@ def test_node_packages_are_pinned_by_hash_and_no_address_is_named() -> None:
     for name, entry in packages.items():
         assert "resolved" not in entry, name
         assert not name or entry.get("link") or entry["integrity"].startswith("sha512-"), name
+
+
+@pytest.mark.parametrize("settings", [EmbedderSettings, GatewaySettings, VectorStoreSettings])
+def test_the_operators_guide_names_every_setting(settings: type[ServiceSettings]) -> None:
+    guide = (ROOT / "docs" / "operator.md").read_text()
+    named = set(re.findall(r"`(TWIN_[A-Z0-9_]+)`", guide))
+    assert {f"TWIN_{name.upper()}" for name in settings.model_fields} - named <= {"TWIN_DRIVE_ENDPOINT"}, "for tests"

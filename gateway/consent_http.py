@@ -2,15 +2,18 @@
 
 from aiohttp import web
 
-from gateway.consent_texts import ConsentTexts
+from gateway.consent_texts import ORIGINAL_LANGUAGE, ConsentTexts, language_of
 
 
 def add_consent_routes(app: web.Application, consent: ConsentTexts) -> None:
-    """Serves the current text as JSON {version, text}, and every version as plain text."""
+    """Serves the current text as JSON {version, language, text}, and every version as plain text.
 
-    async def current(_request: web.Request) -> web.Response:
-        version = consent.current_version
-        body = {"version": version, "text": consent.texts[version]}
+    With ?language=de, the current text in that language, where there is one.
+    """
+
+    async def current(request: web.Request) -> web.Response:
+        version = consent.current_in(request.query.get("language", ORIGINAL_LANGUAGE))
+        body = {"version": version, "language": language_of(version), "text": consent.texts[version]}
         return web.json_response(body, headers={"Cache-Control": "no-cache"})
 
     async def one(request: web.Request) -> web.Response:

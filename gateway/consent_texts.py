@@ -1,4 +1,4 @@
-"""The texts that people agree to before their photo is kept, by version."""
+"""The texts that people agree to before their photo is kept, by version and language."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,9 @@ from typing import Final
 
 from runtime.errors import StartupError
 
-_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?")
+# A date; and, of a translation, the language: 2026-11.de. What is kept with a photo so says which of them was read.
+_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?(\.[a-z]{2})?")
+ORIGINAL_LANGUAGE: Final = "en"
 CONSENT_DIR: Final = Path(__file__).parent / "consent"
 
 
@@ -20,8 +22,13 @@ class ConsentTexts:
 
     @property
     def current_version(self) -> str:
-        """The version to show."""
-        return max(self.texts)
+        """The version to show, in the language that it was written in."""
+        return max(version for version in self.texts if language_of(version) == ORIGINAL_LANGUAGE)
+
+    def current_in(self, language: str) -> str:
+        """Returns the version to show to who reads that language: its translation, where there is one."""
+        translated = f"{self.current_version}.{language}"
+        return translated if translated in self.texts else self.current_version
 
     @property
     def versions(self) -> frozenset[str]:
@@ -29,8 +36,16 @@ class ConsentTexts:
         return frozenset(self.texts)
 
 
+def language_of(version: str) -> str:
+    """Returns the language of a version's text, as in ISO 639-1."""
+    return version.partition(".")[2] or ORIGINAL_LANGUAGE
+
+
 def load_consent_texts(folder: Path = CONSENT_DIR) -> ConsentTexts:
-    """Reads <version>.txt, a version being a date; raises StartupError when there is none."""
+    """Reads <version>.txt, a version being a date, and translations, <version>.<language>.txt.
+
+    Raises StartupError when there is none, and for a translation without its original.
+    """
     texts = {
         path.stem: path.read_text(encoding="utf-8")
         for path in sorted(folder.glob("*.txt"))
@@ -38,4 +53,7 @@ def load_consent_texts(folder: Path = CONSENT_DIR) -> ConsentTexts:
     }
     if not texts:
         raise StartupError(f"{folder} holds no consent text; reinstall the gateway")
+    for version in texts:
+        if version.partition(".")[0] not in texts:
+            raise StartupError(f"{folder / version}.txt translates a consent text that is not there; add the original")
     return ConsentTexts(texts)

@@ -37,6 +37,22 @@ async def test_another_language_is_a_click_away_and_is_remembered(page: Page, ne
     await expect(page.get_by_role("heading", name="Who looks like you?")).to_be_visible()
 
 
+async def test_the_consent_is_read_in_the_pages_language(twin_page_url: str, newton_photo: Path) -> None:
+    async with visit(twin_page_url, DESKTOP, shown="Gesichter in der Galerie", locale="de") as page:
+        await page.locator("input[type=file]").first.set_input_files(newton_photo)
+        await page.locator(".twin-frame img.face-photo-here").wait_for()
+        await page.locator(".keep-offer button").click()
+        text, agreed = page.locator(".consent-text"), page.locator(".agree input")
+        await expect(text).to_contain_text("Was behalten wird")
+        await expect(text).to_contain_text("Fassung 2026-11.de")
+        await expect(text.locator("[lang]").first).to_have_attribute("lang", "de")
+        await agreed.check()
+        await page.get_by_role("button", name="English").click()
+        await expect(text).to_contain_text("What is kept")
+        await expect(text.locator("[lang]").first).to_have_attribute("lang", "en")
+        await expect(agreed).not_to_be_checked()
+
+
 async def test_german_fits_on_a_phone(twin_page_url: str, six_faces_photo: Path) -> None:
     async with visit(twin_page_url, PHONE, shown="Gesichter in der Galerie", locale="de", is_mobile=True) as page:
         await page.locator("input[type=file]").first.set_input_files(six_faces_photo)

@@ -80,6 +80,16 @@ async def test_the_archive_holds_the_record_the_original_and_the_consent(gateway
     assert "deletion_token_sha256" not in files["photo.json"].decode()
 
 
+async def test_the_consent_is_handed_out_in_the_language_in_which_it_was_read(gateway: Gateway) -> None:
+    consent = pb.ConsentGrant(policy_version="2026-11.de")
+    added = await gateway.stub.AddPhoto(pb.AddPhotoRequest(image=picture(), consent=consent))
+    receipt = added.saved_photo
+    assert gateway.vectors.photos[receipt.photo_id][1].consent.policy_version == "2026-11.de"
+    files, record = _opened(await _exported(gateway, receipt.photo_id, receipt.deletion_token))
+    assert record["photo"]["consent"]["policy_version"] == "2026-11.de"
+    assert files["consent.txt"].decode().startswith("Dein Foto behalten")
+
+
 async def test_a_wrong_token_and_an_unknown_photo_are_told_apart_by_nothing(gateway: Gateway) -> None:
     receipt = await _kept(gateway)
     told = []

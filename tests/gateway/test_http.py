@@ -145,6 +145,41 @@ async def test_the_consent_texts_can_be_read(gateway: Gateway, session: aiohttp.
         assert response.status == 404
 
 
+async def test_the_consent_text_is_told_in_the_readers_language(
+    gateway: Gateway, session: aiohttp.ClientSession
+) -> None:
+    told = {}
+    for language in ("en", "de", "fr", "../2026-11"):
+        async with session.get(f"{gateway.url}/consent", params={"language": language}) as response:
+            told[language] = json.loads(await response.text())
+    assert (told["de"]["version"], told["de"]["language"]) == ("2026-11.de", "de")
+    for word in ("behalten", "Wozu", "Wie lange", "lösch"):
+        assert word in told["de"]["text"]
+    assert {told[language]["version"] for language in ("en", "fr", "../2026-11")} == {"2026-11"}
+    assert told["fr"]["language"] == "en"
+    async with session.get(f"{gateway.url}/consent/2026-11.de") as response:
+        assert await response.text() == told["de"]["text"]
+
+
+def test_a_translation_has_the_parts_of_its_original() -> None:
+    texts = load_consent_texts().texts
+    for version, text in texts.items():
+        original = texts[version.partition(".")[0]]
+        assert [text.count(mark) for mark in ("\n- ", "\n\n")] == [original.count(mark) for mark in ("\n- ", "\n\n")]
+
+
+def test_a_translation_needs_its_original_and_is_never_the_current_one(tmp_path: Path) -> None:
+    for version in ("2026-11", "2026-11.de"):
+        (tmp_path / f"{version}.txt").write_text(version)
+    texts = load_consent_texts(tmp_path)
+    assert texts.current_version == texts.current_in("fr") == "2026-11"
+    assert texts.current_in("de") == "2026-11.de"
+    assert texts.versions == {"2026-11", "2026-11.de"}
+    (tmp_path / "2026-12.de.txt").touch()
+    with pytest.raises(StartupError, match=r"2026-12\.de\.txt translates"):
+        load_consent_texts(tmp_path)
+
+
 def test_the_last_version_is_the_current_one_and_earlier_ones_still_count(tmp_path: Path) -> None:
     for version in ("2025-12", "2026-11", "notes"):
         (tmp_path / f"{version}.txt").write_text(version)

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { closeKeepPanel, keepPhoto, openKeepPanel } from "../state/keeping";
 import type { Keep, KeepFor } from "../state/state";
 import { strings } from "../strings";
@@ -12,6 +12,8 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
   const [agreed, setAgreed] = useState(false);
   const [keepFor, setKeepFor] = useState<KeepFor>("forever");
   const { consent } = keep;
+  // Another text, as in another language, has not been agreed to.
+  useEffect(() => setAgreed(false), [consent?.version]);
   const saving = keep.phase === "saving";
   const submit = (event: Event) => {
     event.preventDefault();
@@ -26,7 +28,7 @@ export function ConsentPanel({ keep }: { keep: Extract<Keep, { phase: "open" | "
       {consent && (
         <>
           <div class="consent-text" role="region" aria-label={strings.keep.terms} tabIndex={0}>
-            <ConsentWords text={consent.text} />
+            <ConsentWords text={consent.text} language={consent.language} />
             <p class="aside">{strings.keep.policy(consent.version)}</p>
           </div>
           <fieldset class="periods" disabled={saving}>

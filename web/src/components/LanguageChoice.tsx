@@ -1,3 +1,4 @@
+import { translateKeepPanel } from "../state/keeping";
 import { page } from "../state/page";
 import { speakAsChosen, strings } from "../strings";
 import { LANGUAGES, type Language } from "../strings/choice";
@@ -7,6 +8,7 @@ export function LanguageChoice() {
   const speak = async (language: Language) => {
     await speakAsChosen(language);
     page.send({ type: "language-changed", language });
+    translateKeepPanel();
   };
   return (
     <ul class="languages" aria-label={strings.languages}>

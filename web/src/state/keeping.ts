@@ -4,6 +4,7 @@ import { toProblem } from "../api/problem";
 import { newToken, newUuid } from "./receiptNumbers";
 import { countGallery } from "./gallery";
 import { page } from "./page";
+import { strings } from "../strings";
 import type { Keep, KeepFor } from "./state";
 
 const SECONDS_PER_DAY = 86_400;
@@ -18,11 +19,17 @@ export async function openKeepPanel(): Promise<void> {
   // One that was closed meanwhile, and perhaps opened again, waits for its own answer.
   const wanted = () => page.get().keep === opening;
   try {
-    const consent = await fetchConsentText();
+    const consent = await fetchConsentText(strings.language);
     if (wanted()) show({ phase: "open", consent });
   } catch (thrown) {
     if (wanted()) show({ phase: "open", problem: toProblem(thrown) });
   }
+}
+
+/** Fetches the consent text anew when the page has come to speak another language while it is shown. */
+export function translateKeepPanel(): void {
+  const { keep } = page.get();
+  if (keep.phase === "open" && keep.consent?.language !== strings.language) void openKeepPanel();
 }
 
 export function closeKeepPanel(): void {

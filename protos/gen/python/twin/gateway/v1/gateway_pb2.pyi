@@ -92,6 +92,7 @@ class ConsentGrant(_message.Message):
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
+    """The version of the text that they saw: "2026-11", or "2026-11.de" for its German translation. It is kept with the photo."""
     @_builtins.property
     def time_to_live(self) -> _duration_pb2.Duration:
         """Kept until withdrawn when unset."""
@@ -740,7 +741,7 @@ class GetStatsResponse(_message.Message):
     face_count: _builtins.int
     model_pack: _builtins.str
     policy_version: _builtins.str
-    """Version of the consent text to show."""
+    """Version of the consent text to show; /consent?language=de on the HTTP port has it, and its version, in German."""
     def __init__(
         self,
         *,

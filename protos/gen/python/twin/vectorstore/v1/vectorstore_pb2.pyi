@@ -135,7 +135,7 @@ class Consent(_message.Message):
     GRANT_TIME_FIELD_NUMBER: _builtins.int
     TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
-    """The version of the text that they saw."""
+    """The version of the text that they saw, and its language where it was a translation: "2026-11", "2026-11.de"."""
     @_builtins.property
     def grant_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

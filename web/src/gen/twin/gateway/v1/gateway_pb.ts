@@ -29,6 +29,8 @@ export const file_twin_gateway_v1_gateway: GenFile = /*@__PURE__*/
  */
 export type ConsentGrant = Message<"twin.gateway.v1.ConsentGrant"> & {
   /**
+   * The version of the text that they saw: "2026-11", or "2026-11.de" for its German translation. It is kept with the photo.
+   *
    * @generated from field: string policy_version = 1;
    */
   policyVersion: string;
@@ -705,7 +707,7 @@ export type GetStatsResponse = Message<"twin.gateway.v1.GetStatsResponse"> & {
   modelPack: string;
 
   /**
-   * Version of the consent text to show.
+   * Version of the consent text to show; /consent?language=de on the HTTP port has it, and its version, in German.
    *
    * @generated from field: string policy_version = 4;
    */

@@ -55,7 +55,7 @@ export const PhotoSourceSchema: GenMessage<PhotoSource> = /*@__PURE__*/
  */
 export type Consent = Message<"twin.vectorstore.v1.Consent"> & {
   /**
-   * The version of the text that they saw.
+   * The version of the text that they saw, and its language where it was a translation: "2026-11", "2026-11.de".
    *
    * @generated from field: string policy_version = 1;
    */

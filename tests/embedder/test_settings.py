@@ -30,7 +30,7 @@ def test_half_precision_is_refused_where_no_provider_has_it(provider: str, monke
 
 
 @pytest.mark.parametrize("provider", ["openvino", "tensorrt"])
-def test_half_precision_is_taken_where_the_provider_has_it(provider: str) -> None:
-    assert EmbedderSettings(
-        embedder_provider=provider, embedder_detector_half_precision=True
-    ).embedder_detector_half_precision
+def test_half_precision_is_taken_where_the_provider_has_it(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWIN_EMBEDDER_PROVIDER", provider)
+    monkeypatch.setenv("TWIN_EMBEDDER_DETECTOR_HALF_PRECISION", "true")
+    assert load_settings(EmbedderSettings).embedder_detector_half_precision

@@ -26,6 +26,7 @@ from gateway.reconcile import Reconciler
 from gateway.remove import Remover
 from gateway.renditions import Renditions
 from gateway.search import Searcher
+from gateway.slow_readers import StreamReaders
 from gateway.vectorstore_client import VectorStore
 from runtime.channels import time_left_s
 from runtime.errors import NotFound
@@ -75,6 +76,7 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
         self._policy_version = policy_version
         self._embed_timeout_s = embed_timeout_s
         self._store_timeout_s = store_timeout_s
+        self._readers = StreamReaders()
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:  # noqa: N802
         """Finds twins; keeps the photo with consent."""
@@ -136,7 +138,8 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
             async with aclosing(original.read(0, original.size_bytes)) as pieces:
                 async for read in pieces:
                     for piece in in_pieces(read):
-                        yield pb.GetPhotoResponse(data=piece, content_type=content_type)
+                        with self._readers.taken_in_time(context):
+                            yield pb.GetPhotoResponse(data=piece, content_type=content_type)
                         content_type = ""
 
     async def ExportPhoto(  # noqa: N802
@@ -152,7 +155,8 @@ class TwinServicer(gateway_pb2_grpc.TwinServiceServicer):
             )
             async with aclosing(pieces):
                 async for piece in pieces:
-                    yield answers.export_response(piece)
+                    with self._readers.taken_in_time(context):
+                        yield answers.export_response(piece)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: N802
         """Describes a gallery."""

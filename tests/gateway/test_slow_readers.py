@@ -1,17 +1,19 @@
-"""Who takes nothing of an answer over HTTP is cut off; who takes it slowly is not."""
+"""Who takes nothing of an answer is cut off; who takes it slowly is not."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import grpc
 import pytest
 from twin.gateway.v1 import gateway_pb2 as pb
 
-from tests.gateway.harness import ADMIN, Gateway, running_gateway, until
+from tests.gateway.harness import ADMIN, Gateway, refusal, running_gateway, until
 from tests.gateway.pictures import picture
 
 LARGE_BYTES = 40 * 2**20
@@ -80,6 +82,37 @@ async def test_who_reads_nothing_of_an_original_is_cut_off(tmp_path: Path, monke
             transport.resume_reading()
             with contextlib.suppress(ConnectionError):
                 assert len(await reader.read(-1)) < LARGE_BYTES
+
+
+async def _has_place(gateway: Gateway) -> bool:
+    try:
+        await gateway.stub.GetStats(pb.GetStatsRequest())
+    except grpc.aio.AioRpcError as error:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return False
+    return True
+
+
+async def _read_to_the_end(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+@pytest.mark.parametrize("method", ["ExportPhoto", "GetPhoto"])
+async def test_who_reads_nothing_of_a_stream_holds_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr("gateway.slow_readers.WRITE_TIMEOUT_S", 1.0)
+    async with running_gateway(tmp_path, max_concurrent_calls=1) as gateway:
+        photo_id, _ = await _kept(gateway, LARGE_BYTES)
+        request = getattr(pb, f"{method}Request")(photo_id=photo_id)
+        call = getattr(gateway.stub, method)(request, metadata=ADMIN)
+        assert (await call.read()).data
+        assert not await _has_place(gateway)
+        async with asyncio.timeout(20):
+            while not await _has_place(gateway):  # noqa: ASYNC110 - only another call can tell
+                await asyncio.sleep(0.05)
+            assert await refusal(_read_to_the_end(call)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "")
 
 
 async def test_who_reads_slowly_gets_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ handler only runs later. Without this, grpcio sends the exception's text to the 
 
 import asyncio
 import contextlib
+import functools
 import re
 import secrets
 import time
@@ -33,6 +34,10 @@ _OPEN_ENDED = frozenset(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     }
 )
+
+# Looking a metric's labels up takes longer than counting. Methods are those that are served: there is an end to them.
+_in_progress = functools.cache(RPCS_IN_PROGRESS.labels)
+_seconds = functools.cache(RPC_SECONDS.labels)
 
 _log = logs.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -167,7 +172,7 @@ class _Call:
         given = str(metadata.get(REQUEST_ID_KEY, ""))
         self._request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         logs.request_id.set(self._request_id)
-        RPCS_IN_PROGRESS.labels(method).inc()
+        _in_progress(method).inc()
 
     async def abort(self, error: Exception) -> NoReturn:
         """Ends the call with the error's status."""
@@ -183,6 +188,6 @@ class _Call:
     def end(self) -> None:
         """Records the outcome."""
         duration_s = time.monotonic() - self._start_s
-        RPCS_IN_PROGRESS.labels(self._method).dec()
-        RPC_SECONDS.labels(self._method, self.code.name).observe(duration_s)
+        _in_progress(self._method).dec()
+        _seconds(self._method, self.code.name).observe(duration_s)
         _log.debug("call", method=self._method, code=self.code.name, duration_ms=round(duration_s * 1000, 1))

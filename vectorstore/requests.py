@@ -25,6 +25,7 @@ _MODES = {
     pb.MATCH_MODE_SAME_PERSON: Mode.SAME_PERSON,
     pb.MATCH_MODE_NEAREST: Mode.NEAREST,
 }
+_ACCURACIES = frozenset(pb.Accuracy.values())
 
 
 def calibration_from_wire(message: pb.CreateGalleryRequest) -> Calibration:
@@ -93,7 +94,7 @@ def order_from_wire(request: pb.SearchRequest) -> SearchOrder:
         raise InvalidField("queries", f"1 to {MAX_QUERIES} queries are answered at once, not {len(request.queries)}")
     if request.mode not in _MODES:
         raise InvalidField("mode", f"{request.mode} is no mode")
-    if request.accuracy not in pb.Accuracy.values():
+    if request.accuracy not in _ACCURACIES:
         raise InvalidField("accuracy", f"{request.accuracy} is no accuracy")
     if request.min_revision < 0:
         raise InvalidField("min_revision", "is not negative")
@@ -112,11 +113,12 @@ def order_from_wire(request: pb.SearchRequest) -> SearchOrder:
 
 
 def _filter_from_wire(request: pb.SearchRequest) -> FaceFilter:
-    for field, names in (("collections", request.collections), ("persons", request.persons)):
+    collections, persons = tuple(request.collections), tuple(request.persons)
+    for field, names in (("collections", collections), ("persons", persons)):
         if len(names) > MAX_NAMES:
             raise InvalidField(field, f"at most {MAX_NAMES} are named")
     times = [_time_from_wire(request, field) for field in ("added_after", "added_before")]
-    return FaceFilter(tuple(request.collections), tuple(request.persons), *times)
+    return FaceFilter(collections, persons, *times)
 
 
 def _time_from_wire(request: pb.SearchRequest, field: str) -> datetime | None:

@@ -9,10 +9,10 @@ import asyncpg
 import numpy as np
 
 from benchmarks.galleries import DIMENSION, PHOTOS_EACH, MadeUpGallery, Rows
+from vectorstore.copy_binary import HEADER, TRAILER
 from vectorstore.prepare import prepare_database
 
 _PIECE: Final = 8192
-_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _FLOAT4_OID: Final = 700
 # A photo's id, made where it is needed.
 _PHOTO_ID_SQL: Final = "md5($$photo $$ || number)::uuid"
@@ -55,7 +55,7 @@ async def fill_database(url: str, gallery: MadeUpGallery) -> None:
             await connection.copy_to_table(
                 "faces",
                 columns=("face_id", "photo_id", "gallery_id", "box", "person", "embedding"),
-                source=io.BytesIO(_HEADER + _rows(first, gallery_id, vectors[first : first + _PIECE]) + b"\xff\xff"),
+                source=io.BytesIO(HEADER + _rows(first, gallery_id, vectors[first : first + _PIECE]) + TRAILER),
                 format="binary",
             )
         await connection.execute(

@@ -8,8 +8,9 @@ from typing import Any
 
 import asyncpg
 
+from vectorstore.photo_copy import PHOTO_COLUMNS
 from vectorstore.prepare import prepare_database
-from vectorstore.rows_sql import FACE_COLUMNS, PHOTO_COLUMNS
+from vectorstore.rows_sql import FACE_COLUMNS
 
 # The service's own batches are about as large.
 _PHOTOS_A_TRANSACTION = 1000

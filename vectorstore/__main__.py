@@ -17,6 +17,9 @@ from vectorstore.settings import VectorStoreSettings
 # batch of photos is tens of thousands of objects without a cycle; by its defaults the collector went through them
 # again and again, for a seventh of the service's time.
 _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 50)
+# How long a thread may go on while another wants to. By Python's default it is ten times as long, which the event loop
+# waits again and again between the exchanges with PostgreSQL while photos are decoded.
+_SWITCH_INTERVAL_S: Final = 0.0005
 
 
 def main() -> int:
@@ -27,6 +30,7 @@ def main() -> int:
         settings = load_settings(VectorStoreSettings)
         check_kind(settings.index)
         gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         return run(
             lambda: VectorStore(settings),
             name=VectorStore.name,

@@ -1,10 +1,12 @@
 """Adding photos: whatever waits is committed together, in one transaction with COPY, then applied, then answered.
 
-Two tasks share the work, so that while one batch is applied to the index the next is being committed. What waits, is
-committed or is applied is bounded together, by its bytes and by the number of photos.
+Three tasks share the work, so that while one batch is applied to the index the next is being committed, and the one
+behind it made ready, if it is a full one. What waits, is committed or is applied is bounded together, by its bytes and
+by the number of photos.
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from runtime.errors import NotReady, TwinError
 from vectorstore.database import Database
 from vectorstore.follower import Follower
 from vectorstore.known_photos import NewPhoto
+from vectorstore.prepared_photos import PreparedPhotos, prepare
 from vectorstore.records import GalleryRecord, PhotoRecord, StoredPhoto
 from vectorstore.store_photos import store_photos
 
@@ -41,6 +44,18 @@ class _Waiting:
     outcomes: list[Outcome] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What is committed together: those who wait, their photos by gallery, and these made ready."""
+
+    waiting: Sequence[_Waiting]
+    photos: Sequence[NewPhoto]
+    # The place of each of the photos among those of all who wait.
+    places: Sequence[int]
+    # None: they could not be made ready together; those that can are found out by themselves.
+    prepared: PreparedPhotos | None
+
+
 def _byte_count(photo: PhotoRecord, gallery: GalleryRecord) -> int:
     return len(photo.faces) * (gallery.dimension * 4 + 200) + 500
 
@@ -52,8 +67,13 @@ class PhotoAdder:
         self._database = database
         self._follower = follower
         self._queue: deque[_Waiting] = deque()
-        self._queued = asyncio.Event()
-        self._committed: asyncio.Queue[list[_Waiting]] = asyncio.Queue(_MAX_UNAPPLIED_BATCHES)
+        self._queued_photos = self._queued_bytes = 0
+        # Set by whatever may make it time for the next batch.
+        self._stirred = asyncio.Event()
+        # Batches that were taken off the queue and are not committed.
+        self._uncommitted = 0
+        self._ready: asyncio.Queue[_Batch] = asyncio.Queue(1)
+        self._committed: asyncio.Queue[Sequence[_Waiting]] = asyncio.Queue(_MAX_UNAPPLIED_BATCHES)
         self._bytes = ByteBudget(MAX_WAITING_BYTES)
         self._photos = ByteBudget(MAX_WAITING_PHOTOS)
         self._has_ended = False
@@ -80,35 +100,49 @@ class PhotoAdder:
             self._answer(waiting, NotReady("the service is shutting down"))
             return answer
         self._queue.append(waiting)
-        self._queued.set()
+        self._queued_photos += len(new)
+        self._queued_bytes += byte_count
+        self._stirred.set()
         return answer
 
     async def run(self) -> None:
         """Commits what is queued, for ever; when it ends, those who still wait are told."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._prepare_batches())
                 group.create_task(self._commit_batches())
                 group.create_task(self._answer_batches())
         finally:
             self._has_ended = True
+            while not self._ready.empty():
+                self._answer_all(self._ready.get_nowait().waiting, NotReady("the service is shutting down"))
             while self._queue:
                 self._answer(self._queue.popleft(), NotReady("the service is shutting down"))
 
-    async def _commit_batches(self) -> None:
+    async def _prepare_batches(self) -> None:
         while True:
-            await self._queued.wait()
-            batch = self._next_batch()
-            if not batch:
+            while not self._is_time():
+                self._stirred.clear()
+                await self._stirred.wait()
+            waiting = self._next_batch()
+            if not waiting:
                 continue
+            self._uncommitted += 1
             try:
-                photos = [photo for waiting in batch for photo in waiting.photos]
-                outcomes = iter(await self._store(photos))
-                for waiting in batch:
-                    waiting.outcomes = [next(outcomes) for _ in waiting.photos]
-                await self._committed.put(batch)
+                await self._ready.put(await _prepared(waiting))
             except BaseException:
-                self._answer_all(batch, NotReady("the service is shutting down"))
+                self._answer_all(waiting, NotReady("the service is shutting down"))
                 raise
+
+    def _is_time(self) -> bool:
+        """Tells whether to take the next batch off the queue: at once, or, while one is being committed, a full one.
+
+        A small one would leave out those who come until that commit ends.
+        """
+        if not self._queue or self._uncommitted > 1:
+            return False
+        is_full = self._queued_photos >= MAX_BATCH_PHOTOS or self._queued_bytes >= MAX_BATCH_BYTES
+        return is_full or not self._uncommitted
 
     def _next_batch(self) -> list[_Waiting]:
         """Takes what is there, within bounds, and waits for nothing more."""
@@ -121,18 +155,37 @@ class PhotoAdder:
             if batch and (photo_count > MAX_BATCH_PHOTOS or byte_count > MAX_BATCH_BYTES):
                 return batch
             self._queue.popleft()
+            self._queued_photos -= len(waiting.photos)
+            self._queued_bytes -= waiting.byte_count
             if waiting.answer.done():
                 # Nobody waits for it any more.
                 self._answer(waiting, NotReady("abandoned"))
             else:
                 batch.append(waiting)
-        self._queued.clear()
         return batch
 
-    async def _store(self, photos: Sequence[NewPhoto]) -> list[Outcome]:
+    async def _commit_batches(self) -> None:
+        while True:
+            batch = await self._ready.get()
+            try:
+                outcomes = await self._store(batch.photos, batch.prepared)
+                by_place = dict(zip(batch.places, outcomes, strict=True))
+                places = itertools.count()
+                for waiting in batch.waiting:
+                    waiting.outcomes = [by_place[next(places)] for _ in waiting.photos]
+                self._uncommitted -= 1
+                self._stirred.set()
+                await self._committed.put(batch.waiting)
+            except BaseException:
+                self._answer_all(batch.waiting, NotReady("the service is shutting down"))
+                raise
+
+    async def _store(self, photos: Sequence[NewPhoto], prepared: PreparedPhotos | None = None) -> list[Outcome]:
         try:
             follower = self._follower
-            return list(await store_photos(self._database, follower.own_rows, photos, follower.applied_revision))
+            return list(
+                await store_photos(self._database, follower.own_rows, photos, follower.applied_revision, prepared)
+            )
         except TwinError as error:
             return [error] * len(photos)
         except Exception as error:
@@ -143,7 +196,7 @@ class PhotoAdder:
             return [*await self._store(photos[:half]), *await self._store(photos[half:])]
 
     async def _answer_batches(self) -> None:
-        batch: list[_Waiting] = []
+        batch: Sequence[_Waiting] = []
         try:
             while True:
                 batch = await self._committed.get()
@@ -188,3 +241,15 @@ class PhotoAdder:
             outcomes = [error if isinstance(outcome, StoredPhoto) else outcome for outcome in outcomes]
             outcomes = outcomes or [error] * len(waiting.photos)
         waiting.answer.set_result(outcomes)
+
+
+async def _prepared(waiting: Sequence[_Waiting]) -> _Batch:
+    photos = [photo for one in waiting for photo in one.photos]
+    # By gallery: a change stands for an unbroken run of revisions.
+    places = sorted(range(len(photos)), key=lambda place: photos[place].gallery.gallery_id)
+    in_order = [photos[place] for place in places]
+    try:
+        prepared = await prepare(in_order)
+    except Exception:
+        prepared = None
+    return _Batch(waiting, in_order, places, prepared)

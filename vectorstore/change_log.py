@@ -17,6 +17,9 @@ from runtime.errors import NotReady
 
 CHANNEL: Final = "twin_changes"
 _CHANGE_LOCK: Final = 0x7477_696E_0002
+_INSERT_SQL: Final = "INSERT INTO changes (revision, kind, gallery_id, photo_id, face_ids) VALUES ($1, $2, $3, $4, $5)"
+# In one exchange: within the turn each one counts. However often a transaction does so, it notifies once.
+_INSERT_AND_WAKE_SQL: Final = f"WITH change AS ({_INSERT_SQL}) SELECT pg_notify('{CHANNEL}', '')"
 
 
 class ChangeKind(enum.StrEnum):
@@ -51,16 +54,30 @@ async def take_revisions(connection: Any, count: int, *, above: int = 0) -> list
     above: what was applied here. Raises NotReady when the database gives out numbers that were used already, as one
     does that was restored: who waits for such a revision would be told that it is applied.
     """
+    revisions, _ = await take_numbers(connection, count, 0, above=above)
+    return revisions
+
+
+async def take_numbers(
+    connection: Any, revision_count: int, face_count: int, *, above: int
+) -> tuple[list[int], list[int]]:
+    """Returns new revisions, as ``take_revisions`` does, and new face ids, ascending.
+
+    These are above those of every earlier commit, since the caller holds the turn.
+    """
     # One step of any length: nobody else takes numbers meanwhile.
-    last = await connection.fetchval("SELECT setval('revisions', nextval('revisions') + $1 - 1)", count)
-    if last - count < above:
+    revision, face_id = await connection.fetchrow(
+        "SELECT setval('revisions', nextval('revisions') + $1 - 1), "
+        "CASE WHEN $2 > 0 THEN setval('face_ids', nextval('face_ids') + $2 - 1) ELSE 0 END",
+        revision_count,
+        face_count,
+    )
+    if revision - revision_count < above:
         raise NotReady("the database is not the one that this replica follows")
-    return list(range(last - count + 1, last + 1))
+    return _up_to(revision, revision_count), _up_to(face_id, face_count)
 
 
-async def take_face_ids(connection: Any, count: int) -> list[int]:
-    """Returns new face ids, ascending, and above those of every earlier commit, since the caller holds the turn."""
-    last = await connection.fetchval("SELECT setval('face_ids', nextval('face_ids') + $1 - 1)", count)
+def _up_to(last: int, count: int) -> list[int]:
     return list(range(last - count + 1, last + 1))
 
 
@@ -80,7 +97,6 @@ async def write_change(
     await take_turn(connection)
     (revision,) = await take_revisions(connection, 1, above=above)
     await insert_change(connection, revision, kind, gallery_id, face_ids, photo_id)
-    await wake_followers(connection)
     return revision
 
 
@@ -94,22 +110,13 @@ async def insert_change(
 ) -> None:
     """Logs one change under a revision that the caller has taken, in the caller's turn.
 
-    It stands for every revision between the change before it and itself.
+    It stands for every revision between the change before it and itself. Once the transaction commits, the replicas
+    are told that there is something new.
     """
+    wakes = not await failpoints.reach_async("changes.notify")
     await connection.execute(
-        "INSERT INTO changes (revision, kind, gallery_id, photo_id, face_ids) VALUES ($1, $2, $3, $4, $5)",
-        revision,
-        kind.value,
-        gallery_id,
-        photo_id,
-        face_ids,
+        _INSERT_AND_WAKE_SQL if wakes else _INSERT_SQL, revision, kind.value, gallery_id, photo_id, face_ids
     )
-
-
-async def wake_followers(connection: Any) -> None:
-    """Tells the replicas, once this transaction commits, that there is something new."""
-    if not await failpoints.reach_async("changes.notify"):
-        await connection.execute(f"NOTIFY {CHANNEL}")
 
 
 async def read_head(connection: Any) -> int:

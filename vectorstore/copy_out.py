@@ -13,11 +13,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vectorstore.copy_binary import HEADER, TRAILER
 from vectorstore.index.base import Ids, Vectors
 
-# https://www.postgresql.org/docs/18/sql-copy.html, "Binary Format": signature, flags, length of an extension.
-_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_TRAILER: Final = b"\xff\xff"
 # PostgreSQL counts microseconds from 2000-01-01.
 _EPOCH_SHIFT_US: Final = 946_684_800_000_000
 
@@ -130,8 +128,8 @@ def parse_faces(content: bytes | memoryview, vectors: Vectors) -> FaceColumns:
     dimension = vectors.shape[1]
     # Nearly always all faces have a box and none a name of its own: rows of one length. Others show in their sizes.
     form = _face_form(dimension, has_box=True)
-    count, rest = divmod(len(content) - len(_HEADER) - len(_TRAILER), form.itemsize)
-    rows = np.frombuffer(content, form, count, len(_HEADER))
+    count, rest = divmod(len(content) - len(HEADER) - len(TRAILER), form.itemsize)
+    rows = np.frombuffer(content, form, count, len(HEADER))
     persons: dict[int, str] = {}
     if rest or not _fits(rows, {**_face_sizes(dimension, has_box=True), "person_size": 0}):
         rows, persons = _split_faces(bytes(content), dimension)
@@ -153,7 +151,7 @@ def _split_faces(content: bytes, dimension: int) -> tuple[npt.NDArray[Any], dict
     places: tuple[list[int], list[int]] = ([], [])
     starts: tuple[list[int], list[int]] = ([], [])
     size_of = struct.Struct(">i").unpack_from
-    start, end, place = len(_HEADER), len(content) - len(_TRAILER), 0
+    start, end, place = len(HEADER), len(content) - len(TRAILER), 0
     while start < end:
         if start + boxless.itemsize > end:
             raise ValueError("a face that is cut off")
@@ -208,7 +206,7 @@ def _split_photos(content: bytes) -> tuple[npt.NDArray[Any], list[int]]:
     _check_ends(content)
     size_of = struct.Struct(">i").unpack_from
     itemsize = _PHOTO.itemsize
-    starts, start, end = [], len(_HEADER), len(content) - len(_TRAILER)
+    starts, start, end = [], len(HEADER), len(content) - len(TRAILER)
     while start < end:
         starts.append(start)
         if start + itemsize > end:
@@ -223,7 +221,7 @@ def _split_photos(content: bytes) -> tuple[npt.NDArray[Any], list[int]]:
 
 
 def _check_ends(content: bytes | memoryview) -> None:
-    if content[: len(_HEADER)] != _HEADER or content[-len(_TRAILER) :] != _TRAILER:
+    if content[: len(HEADER)] != HEADER or content[-len(TRAILER) :] != TRAILER:
         raise ValueError("not what COPY gives")
 
 

@@ -110,6 +110,7 @@ class Database:
                 min_size=0,
                 max_size=POOL_SIZE,
                 init=self._prepare,
+                reset=_keep_as_it_is,
                 command_timeout=COMMAND_TIMEOUT_S,
                 timeout=5,
                 max_inactive_connection_lifetime=60,
@@ -262,6 +263,13 @@ class Database:
                     connection.terminate()
             if self._pool is not None:
                 await self._pool.expire_connections()
+
+
+async def _keep_as_it_is(_: Connection) -> None:
+    """Nothing that is done here outlives its transaction, and asyncpg has ended that one; it would ask for more.
+
+    Undoing what nobody did takes one more exchange, which the next writer waits for.
+    """
 
 
 @contextlib.asynccontextmanager

@@ -84,5 +84,4 @@ async def delete_rows(
             for photo, revision in zip(photos, revisions, strict=True)
         ],
     )
-    await change_log.wake_followers(connection)
     return {row["photo_id"]: deletion_from_row(row) for row in rows}

@@ -1,5 +1,7 @@
 """Faces in the binary form of COPY, made of whole columns: an object for each value would cost more than the rest.
 
+They are made before the faces have their ids, which are filled in at the last moment.
+
 Faces of one shape (the same parts present, as many quality issues, a person's name of the same length) have rows of
 equal length, which are one structured array; nearly always that is all faces of a batch.
 """
@@ -13,12 +15,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vectorstore.copy_binary import HEADER, TRAILER
 from vectorstore.index.base import Ids, Vectors
 from vectorstore.records import FaceRecord
 
-# https://www.postgresql.org/docs/18/sql-copy.html, "Binary Format": signature, flags, length of an extension.
-_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_TRAILER: Final = b"\xff\xff"
 _FLOAT4_OID: Final = 700
 _INT2_OID: Final = 21
 # rows_sql.FACE_COLUMNS, in this order.
@@ -28,28 +28,43 @@ _NULL: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class FaceRows:
-    """Faces that are to be written: ids (n,), 16 bytes of each photo's UUID, embeddings (n, dimension) float32."""
+    """Faces that are to be written: 16 bytes of each photo's UUID, embeddings (n, dimension) float32."""
 
     gallery_id: int
-    ids: Ids
     photo_ids: Sequence[bytes]
     faces: Sequence[FaceRecord]
     vectors: Vectors
 
 
-def copy_content(batches: Sequence[FaceRows]) -> Iterator[bytes]:
-    """Yields what COPY faces (FACE_COLUMNS) FROM STDIN (FORMAT binary) reads, piece by piece."""
-    yield _HEADER
-    for rows in batches:
-        by_shape: dict[_Shape, list[int]] = defaultdict(list)
-        dimension = rows.vectors.shape[1]
-        for position, face in enumerate(rows.faces):
-            by_shape[_shape_of(face, dimension)].append(position)
-        for shape, positions in by_shape.items():
-            yield _block(shape, rows, positions).tobytes()
-    yield _TRAILER
+class FaceCopy:
+    """Faces of one or more galleries that are to be written."""
+
+    def __init__(self, galleries: Sequence[FaceRows]) -> None:
+        # Rows of one shape, and their places among all faces.
+        self._blocks: list[tuple[npt.NDArray[Any], Places]] = []
+        first = 0
+        for rows in galleries:
+            by_shape: dict[_Shape, list[int]] = defaultdict(list)
+            dimension = rows.vectors.shape[1]
+            for position, face in enumerate(rows.faces):
+                by_shape[_shape_of(face, dimension)].append(position)
+            for shape, positions in by_shape.items():
+                self._blocks.append((_block(shape, rows, positions), first + np.array(positions)))
+            first += len(rows.faces)
+
+    def content(self, face_ids: Ids) -> Iterator[bytes]:
+        """Yields what COPY faces (FACE_COLUMNS) FROM STDIN (FORMAT binary) reads, piece by piece.
+
+        face_ids (n,): of all faces, in the order in which they were given.
+        """
+        yield HEADER
+        for block, places in self._blocks:
+            block["face_id"] = face_ids[places]
+            yield block.tobytes()
+        yield TRAILER
 
 
+Places = npt.NDArray[np.int64]
 # (box there, landmarks there, quality there, quality issues, bytes of the person's name, dimension)
 _Shape = tuple[bool, bool, bool, int, int, int]
 
@@ -70,7 +85,6 @@ def _block(shape: _Shape, rows: FaceRows, positions: Sequence[int]) -> npt.NDArr
     has_box, has_landmarks, has_quality, issue_count, person_size, _ = shape
     faces = [rows.faces[position] for position in positions]
     block = np.full(len(faces), _empty_row(shape))
-    block["face_id"] = rows.ids[positions]
     ids = b"".join([rows.photo_ids[position] for position in positions])
     block["photo_id"] = np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)
     block["gallery_id"] = rows.gallery_id

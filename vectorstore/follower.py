@@ -21,7 +21,7 @@ from vectorstore.history import Anchor, HistoryChanged, after, read_log
 from vectorstore.index.choose import IndexMaker
 from vectorstore.loading import load_projection
 from vectorstore.metrics import APPLIED_REVISION, DATABASE_REVISION, FACES, TOMBSTONES
-from vectorstore.own_rows import IndexedFaces, OwnRows, merged
+from vectorstore.own_rows import IndexedFaces, OwnFaces, OwnRows, merged
 from vectorstore.postgres_errors import is_unavailable
 from vectorstore.projection import Projection
 from vectorstore.rows_sql import INDEXED_FACE_SQL, Row, gallery_from_row
@@ -193,7 +193,7 @@ class Follower:
         deleted = {
             face_id for change in changes if change.kind is ChangeKind.DELETE_PHOTO for face_id in change.face_ids
         }
-        own: dict[int, list[IndexedFaces]] = defaultdict(list)
+        own: dict[int, list[OwnFaces]] = defaultdict(list)
         elsewhere: set[int] = set()
         for change in changes:
             if change.kind is ChangeKind.ADD_PHOTO:
@@ -267,12 +267,12 @@ def _split_by_gallery_changes(changes: Sequence[Change]) -> list[list[Change]]:
 
 
 def _apply_to_view(
-    view: GalleryView, own: Sequence[IndexedFaces], rows: Sequence[Row], deleted: Collection[int], gone: Sequence[int]
+    view: GalleryView, own: Sequence[OwnFaces], rows: Sequence[Row], deleted: Collection[int], gone: Sequence[int]
 ) -> None:
     if gone:
         view.remove(np.array(gone, dtype=np.int64))
     read = [IndexedFaces.from_rows(view.gallery.gallery_id, rows)] if rows else []
     # A batch that failed halfway is applied again; what it added then lies at or below the last id.
-    new = merged([*own, *read], above=view.last_face_id, without=deleted)
+    new = merged([*(faces.indexed() for faces in own), *read], above=view.last_face_id, without=deleted)
     if new is not None:
         view.add(new.faces, new.vectors)

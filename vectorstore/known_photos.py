@@ -10,12 +10,15 @@ from runtime.errors import DuplicatePhoto, NotFound, TwinError
 from vectorstore.records import GalleryRecord, PhotoRecord, StoredPhoto
 from vectorstore.rows_sql import SHOWN_FACES_SQL, photo_from_row
 
-# Two looks, each by its index; an OR of both would read the whole table.
+# The galleries that are there, then the photos: two looks, each by its index; an OR of both would read the whole table.
 _KNOWN_SQL = """
-    SELECT photo_id FROM photos WHERE photo_id = ANY($1::uuid[])
-    UNION
-    SELECT p.photo_id FROM unnest($2::bigint[], $3::bytea[]) AS wanted (gallery_id, sha256)
-    JOIN photos p ON p.gallery_id = wanted.gallery_id AND p.sha256 = wanted.sha256
+    SELECT gallery_id, NULL::uuid AS photo_id FROM galleries WHERE gallery_id = ANY($4::bigint[])
+    UNION ALL (
+        SELECT NULL::bigint, photo_id FROM photos WHERE photo_id = ANY($1::uuid[])
+        UNION
+        SELECT NULL::bigint, p.photo_id FROM unnest($2::bigint[], $3::bytea[]) AS wanted (gallery_id, sha256)
+        JOIN photos p ON p.gallery_id = wanted.gallery_id AND p.sha256 = wanted.sha256
+    )
 """
 
 
@@ -49,21 +52,23 @@ class KnownPhotos:
     async def read(cls, connection: Any, batch: Sequence[NewPhoto]) -> "KnownPhotos":
         """Looks for the batch's photos; the caller holds the turn, so that nothing is added meanwhile."""
         gallery_ids = [new.gallery.gallery_id for new in batch]
-        galleries = await connection.fetch(
-            "SELECT gallery_id FROM galleries WHERE gallery_id = ANY($1::bigint[])", sorted(set(gallery_ids))
+        found = await connection.fetch(
+            _KNOWN_SQL,
+            [new.photo.photo_id for new in batch],
+            gallery_ids,
+            [new.photo.sha256 for new in batch],
+            sorted(set(gallery_ids)),
         )
-        known = await connection.fetch(
-            _KNOWN_SQL, [new.photo.photo_id for new in batch], gallery_ids, [new.photo.sha256 for new in batch]
-        )
+        galleries = {row["gallery_id"] for row in found if row["photo_id"] is None}
+        photo_ids = [row["photo_id"] for row in found if row["photo_id"] is not None]
         photos = []
-        if known:
-            photo_ids = [row["photo_id"] for row in known]
+        if photo_ids:
             rows = await connection.fetch("SELECT * FROM photos WHERE photo_id = ANY($1::uuid[])", photo_ids)
             faces_by_photo = defaultdict(list)
             for face in await connection.fetch(SHOWN_FACES_SQL, photo_ids):
                 faces_by_photo[face["photo_id"]].append(face)
             photos = [(row["gallery_id"], photo_from_row(row, faces_by_photo[row["photo_id"]])) for row in rows]
-        return cls({row["gallery_id"] for row in galleries}, photos)
+        return cls(galleries, photos)
 
     def answer_to(self, new: NewPhoto, position: int) -> StoredPhoto | SameAs | TwinError | None:
         """Returns the answer that is known already; takes note of a photo that is new, and returns None."""

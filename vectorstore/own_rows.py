@@ -15,6 +15,7 @@ import numpy as np
 
 from vectorstore.catalog_face import CatalogFace
 from vectorstore.index.base import Ids, Vectors
+from vectorstore.records import PhotoRecord
 from vectorstore.rows_sql import Row, catalog_face_from_row
 
 # Changes whose rows are kept; more than an adder ever has on their way.
@@ -37,9 +38,38 @@ class IndexedFaces:
         ids = np.array([face.face_id for face in faces], dtype=np.int64)
         return cls(gallery_id, ids, faces, np.stack([row["embedding"] for row in rows]))
 
+
+@dataclass(frozen=True, slots=True)
+class OwnFaces:
+    """The faces of photos that were committed here, as they were given: ids (n,) ascending, vectors (n, dimension)."""
+
+    gallery_id: int
+    ids: Ids
+    photos: Sequence[PhotoRecord]
+    create_time_us: int
+    vectors: Vectors
+
     def is_of(self, gallery_id: int, face_ids: Sequence[int]) -> bool:
         """Tells whether these are the faces that a change names."""
         return self.gallery_id == gallery_id and np.array_equal(self.ids, face_ids)
+
+    def indexed(self) -> IndexedFaces:
+        """Returns them as the index and the catalog take them."""
+        ids = iter(self.ids.tolist())
+        faces = [
+            CatalogFace(
+                face_id=next(ids),
+                photo_id=photo.photo_id,
+                box=face.box,
+                person=face.person or photo.person,
+                collection=photo.collection,
+                source=photo.source,
+                create_time_us=self.create_time_us,
+            )
+            for photo in self.photos
+            for face in photo.faces
+        ]
+        return IndexedFaces(self.gallery_id, self.ids, faces, self.vectors)
 
 
 def merged(parts: Sequence[IndexedFaces], *, above: int, without: Collection[int]) -> IndexedFaces | None:
@@ -65,10 +95,10 @@ class OwnRows:
     """Rows by the revision of their change. All methods belong to one event loop."""
 
     def __init__(self) -> None:
-        self._by_revision: dict[int, asyncio.Future[IndexedFaces | None]] = {}
+        self._by_revision: dict[int, asyncio.Future[OwnFaces | None]] = {}
 
     @contextlib.asynccontextmanager
-    async def offered(self, rows: Mapping[int, IndexedFaces]) -> AsyncIterator[None]:
+    async def offered(self, rows: Mapping[int, OwnFaces]) -> AsyncIterator[None]:
         """Keeps the rows of changes if the block, which ends with their commit, ends well.
 
         Not before: revisions and ids of a transaction that failed may be given out again, to other photos. Who reads
@@ -88,7 +118,7 @@ class OwnRows:
         while len(self._by_revision) > _MAX_CHANGES:
             del self._by_revision[next(iter(self._by_revision))]
 
-    async def find(self, revision: int) -> IndexedFaces | None:
+    async def find(self, revision: int) -> OwnFaces | None:
         """Returns the rows of a change that was read from the log, None when they are not here."""
         offer = self._by_revision.get(revision)
         return None if offer is None else await offer
@@ -98,6 +128,6 @@ class OwnRows:
         for old in [known for known in self._by_revision if known <= revision]:
             del self._by_revision[old]
 
-    def _drop(self, revision: int, offer: "asyncio.Future[IndexedFaces | None]") -> None:
+    def _drop(self, revision: int, offer: "asyncio.Future[OwnFaces | None]") -> None:
         if self._by_revision.get(revision) is offer:
             del self._by_revision[revision]

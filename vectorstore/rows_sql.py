@@ -1,7 +1,6 @@
 """Rows of PostgreSQL as plain values, and back: the only place that knows the columns of photos and faces."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from vectorstore.catalog_face import CatalogFace, to_microseconds
@@ -16,26 +15,6 @@ from vectorstore.records import (
     Source,
 )
 
-PHOTO_COLUMNS: Final = (
-    "photo_id",
-    "gallery_id",
-    "revision",
-    "source_store",
-    "source_key",
-    "sha256",
-    "width",
-    "height",
-    "collection",
-    "original_filename",
-    "person",
-    "has_consent",
-    "policy_version",
-    "consent_grant_time",
-    "consent_time_to_live",
-    "expire_time",
-    "deletion_token_sha256",
-    "create_time",
-)
 FACE_COLUMNS: Final = (
     "face_id",
     "photo_id",
@@ -65,34 +44,6 @@ INDEXED_FACE_SQL: Final = """
 """
 
 Row = Mapping[str, Any]
-
-
-def photo_row(photo: PhotoRecord, gallery_id: int, revision: int, create_time: datetime) -> tuple[Any, ...]:
-    """Returns the row of a photo that is added by this revision."""
-    consent = photo.consent
-    expire_time = None
-    if consent is not None and consent.time_to_live is not None:
-        expire_time = (consent.grant_time or create_time) + consent.time_to_live
-    return (
-        photo.photo_id,
-        gallery_id,
-        revision,
-        photo.source.store,
-        photo.source.key,
-        photo.sha256,
-        photo.width,
-        photo.height,
-        photo.collection,
-        photo.original_filename,
-        photo.person,
-        consent is not None,
-        consent.policy_version if consent else None,
-        consent.grant_time if consent else None,
-        consent.time_to_live if consent else None,
-        expire_time,
-        photo.deletion_token_sha256,
-        create_time,
-    )
 
 
 def photo_from_row(row: Row, face_rows: Sequence[Row]) -> PhotoRecord:

@@ -2,23 +2,21 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from google.protobuf import duration_pb2
-from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
+from runtime import failpoints
 from tests.vectorstore.conftest import StartStore, Store
 from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, ids, photo, random_unit, search, take_apart
 from vectorstore import adding, own_rows
 
 Rng = np.random.Generator
 CODE = grpc.StatusCode
-_POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
 
 async def _add_many(stub: Any, *messages: Sequence[pb.Photo], gallery: str = "") -> list[pb.AddPhotosResponse]:
@@ -132,56 +130,6 @@ async def test_messages_that_are_no_batch_are_refused_and_the_stream_goes_on(stu
     assert _outcomes(right) == ["stored"]
 
 
-async def test_every_shape_of_face_is_kept_as_it_came(stub: Any, rng: Rng) -> None:
-    """Faces that lack parts, have several issues or names of any length are rows of different lengths."""
-    photos = []
-    for place in range(64):
-        message = photo(*[random_unit(rng) for _ in range(1 + place % 3)], persons=["", "Ada", "Grace Höpper"])
-        for stored in message.faces:
-            face = stored.face
-            face.primary = bool(place % 2)
-            face.detection_score = place / 64
-            if place & 1:
-                face.ClearField("box")
-            if place & 2:
-                point = face_pb2.Point(x=1.5, y=-2.25)
-                face.landmarks.CopyFrom(face_pb2.Landmarks(**dict.fromkeys(_POINTS, point)))
-            if place & 4:
-                issues = list(face_pb2.QualityIssue.values())[1 : 1 + (place >> 3) % 4]
-                face.quality.CopyFrom(face_pb2.Quality(score=0.5, yaw_degrees=-12.5, size_pixels=80, issues=issues))
-        if place & 32:
-            message.consent.policy_version = "v1"
-            message.consent.grant_time.GetCurrentTime()
-            message.consent.time_to_live.CopyFrom(duration_pb2.Duration(seconds=86_400))
-        photos.append(message)
-    (response,) = await _add_many(stub, photos)
-    for message, result in zip(photos, response.results, strict=True):
-        kept = (await stub.GetPhoto(pb.GetPhotoRequest(photo_id=message.photo_id))).photo
-        expected = pb.Photo()
-        expected.CopyFrom(message)
-        expected.create_time.CopyFrom(result.stored.create_time)
-        for stored, face_id in zip(expected.faces, result.stored.face_ids, strict=True):
-            stored.face_id = face_id
-            stored.face.ClearField("embedding")
-        assert kept == expected
-
-
-async def test_vectors_are_kept_to_the_last_bit(start_store: StartStore, rng: Rng) -> None:
-    vectors = [random_unit(rng) for _ in range(50)]
-    async with start_store() as store:
-        await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
-        (response,) = await _add_many(store.stub, [photo(vector) for vector in vectors])
-        face_ids = np.array([result.stored.face_ids[0] for result in response.results])
-        assert np.array_equal(
-            store.service._adder._follower._projection.get("default").index.reconstruct(face_ids), np.stack(vectors)
-        )
-    # And from PostgreSQL, without the rows that the writer kept.
-    async with start_store("another") as store:
-        assert np.array_equal(
-            store.service._adder._follower._projection.get("default").index.reconstruct(face_ids), np.stack(vectors)
-        )
-
-
 async def test_a_replica_that_did_not_write_them_finds_the_same(start_store: StartStore, rng: Rng) -> None:
     async with start_store("one") as one, start_store("two") as two:
         await one.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
@@ -271,15 +219,19 @@ async def test_a_batch_with_one_photo_that_postgresql_refuses_keeps_the_others(
     bad = photo(random_unit(rng), person="bad")
     store_photos = adding.store_photos  # type: ignore[attr-defined]
 
-    async def picky(database: Any, own: Any, batch: Any, applied_revision: int) -> Any:
+    async def picky(database: Any, own: Any, batch: Any, applied_revision: int, prepared: Any) -> Any:
         if any(new.photo.person == "bad" for new in batch):
             raise ZeroDivisionError
-        return await store_photos(database, own, batch, applied_revision)
+        return await store_photos(database, own, batch, applied_revision, prepared)
 
     monkeypatch.setattr(adding, "store_photos", picky)
     (response,) = await _add_many(stub, [*[photo(random_unit(rng)) for _ in range(9)], bad])
     assert [result.HasField("stored") for result in response.results] == [True] * 9 + [False]
     assert take_apart(response.results[9].error).code is CODE.INTERNAL
+
+
+def _own(gallery_id: int, *face_ids: int) -> own_rows.OwnFaces:
+    return own_rows.OwnFaces(gallery_id, np.array(face_ids, np.int64), [], 0, np.zeros((len(face_ids), 1), np.float32))
 
 
 def _faces(gallery_id: int, *face_ids: int) -> own_rows.IndexedFaces:
@@ -292,7 +244,7 @@ async def test_rows_of_a_commit_that_failed_are_not_used() -> None:
     """Its numbers may be given out again, to other photos."""
     rows = own_rows.OwnRows()
     with pytest.raises(ZeroDivisionError):
-        async with rows.offered({7: _faces(1, 70)}):
+        async with rows.offered({7: _own(1, 70)}):
             waiting = asyncio.ensure_future(rows.find(7))
             await asyncio.sleep(0)
             raise ZeroDivisionError
@@ -302,7 +254,7 @@ async def test_rows_of_a_commit_that_failed_are_not_used() -> None:
 
 async def test_whoever_reads_a_change_before_its_writer_knows_of_the_commit_waits() -> None:
     rows = own_rows.OwnRows()
-    async with rows.offered({7: _faces(1, 70), 8: _faces(2, 80)}):
+    async with rows.offered({7: _own(1, 70), 8: _own(2, 80)}):
         waiting = asyncio.ensure_future(rows.find(8))
         await asyncio.sleep(0.01)
         assert not waiting.done()
@@ -340,3 +292,35 @@ async def test_a_photo_that_is_deleted_before_it_was_applied_is_never_found(star
         for store in (one, two):
             (result,) = await search(store.stub, vector, min_revision=stats.database_revision)
             assert not result.matches
+
+
+async def test_who_comes_during_a_commit_is_committed_together(stub: Any, rng: Rng, database: Any) -> None:
+    with failpoints.armed("add.before_commit=sleep:0.5@1"):
+        first = asyncio.create_task(add(stub, photo(random_unit(rng))))
+        await _until(lambda: failpoints._armed["add.before_commit"].count)
+        others = []
+        for _ in range(10):
+            others.append(asyncio.create_task(add(stub, photo(random_unit(rng)))))
+            await asyncio.sleep(0.02)
+        assert not first.done()
+        await asyncio.gather(first, *others)
+    assert await database.fetchval("SELECT count(*) FROM changes WHERE kind = 'add_photo'") == 2
+
+
+async def test_a_full_batch_is_made_ready_while_another_is_committed(store: Store, stub: Any, rng: Rng) -> None:
+    adder = store.service._adder
+    with failpoints.armed("add.before_commit=sleep:1@1"):
+        first = asyncio.create_task(add(stub, photo(random_unit(rng))))
+        await _until(lambda: failpoints._armed["add.before_commit"].count)
+        photos = [photo(random_unit(rng)) for _ in range(adding.MAX_BATCH_PHOTOS)]
+        many = asyncio.create_task(_add_many(stub, photos[:512], photos[512:]))
+        await _until(lambda: adder._uncommitted == 2 and not adder._ready.empty())
+        answers = await many
+        await first
+    assert [_outcomes(answer) for answer in answers] == [["stored"] * 512] * 2
+
+
+async def _until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for wakes nobody
+            await asyncio.sleep(0.005)

@@ -1,0 +1,135 @@
+"""Photos in the binary form of COPY, made before they have their revisions: those are filled in at the last moment.
+
+What has one size for all photos comes first, as one structured array; texts and what few photos have come behind it.
+"""
+
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vectorstore.copy_binary import HEADER, TRAILER
+from vectorstore.records import Consent, PhotoRecord
+
+_FIXED: Final = (
+    ("photo_id", (np.uint8, (16,))),
+    ("gallery_id", ">i8"),
+    ("revision", ">i8"),
+    ("width", ">i4"),
+    ("height", ">i4"),
+    ("has_consent", np.bool_),
+    ("create_time", ">i8"),
+)
+PHOTO_COLUMNS: Final = (
+    *(name for name, _ in _FIXED),
+    "source_store",
+    "source_key",
+    "sha256",
+    "collection",
+    "original_filename",
+    "person",
+    "deletion_token_sha256",
+    "policy_version",
+    "consent_grant_time",
+    "consent_time_to_live",
+    "expire_time",
+)
+_ROW: Final = np.dtype(
+    [("column_count", ">i2")] + [field for name, kind in _FIXED for field in ((f"{name}_size", ">i4"), (name, kind))]
+)
+_NULL: Final = struct.pack(">i", -1)
+_NO_CONSENT: Final = 4 * _NULL
+# PostgreSQL's times are microseconds from here; its intervals have days and months beside them.
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_TIME: Final = struct.Struct(">iq")
+_INTERVAL: Final = struct.Struct(">iqii")
+# The sizes of texts, which have at most 1,024 characters of up to four bytes.
+_SIZES: Final = [struct.pack(">i", size) for size in range(4 * 1024 + 1)]
+
+
+class PhotoCopy:
+    """Photos (n,) of one or more galleries that are to be written."""
+
+    def __init__(self, photos: Sequence[PhotoRecord], gallery_ids: Sequence[int], create_time: datetime) -> None:
+        rows: npt.NDArray[Any] = np.zeros(len(photos), _ROW)
+        rows["column_count"] = len(PHOTO_COLUMNS)
+        for name, _ in _FIXED:
+            rows[f"{name}_size"] = _ROW[name].itemsize
+        ids = b"".join([photo.photo_id.bytes for photo in photos])
+        rows["photo_id"] = np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)
+        rows["gallery_id"] = gallery_ids
+        rows["width"] = [photo.width for photo in photos]
+        rows["height"] = [photo.height for photo in photos]
+        rows["has_consent"] = [photo.consent is not None for photo in photos]
+        rows["create_time"] = _microseconds(create_time)
+        self._rows = rows
+        self._ends = [_end_of_row(photo, create_time) for photo in photos]
+
+    def content(self, revisions: Sequence[int]) -> bytes:
+        """Returns what COPY photos (PHOTO_COLUMNS) FROM STDIN (FORMAT binary) reads, with the photos' revisions."""
+        self._rows["revision"] = revisions
+        beginnings, size = memoryview(self._rows.tobytes()), _ROW.itemsize
+        parts: list[bytes | memoryview] = [HEADER]
+        for place, end in enumerate(self._ends):
+            parts += (beginnings[place * size : (place + 1) * size], end)
+        parts.append(TRAILER)
+        return b"".join(parts)
+
+
+def _end_of_row(photo: PhotoRecord, create_time: datetime) -> bytes:
+    store, key = photo.source.store.encode(), photo.source.key.encode()
+    collection, filename = photo.collection.encode(), photo.original_filename.encode()
+    person, sha256, token = photo.person.encode(), photo.sha256, photo.deletion_token_sha256
+    sizes = _SIZES
+    return b"".join(
+        (
+            sizes[len(store)],
+            store,
+            sizes[len(key)],
+            key,
+            sizes[len(sha256)],
+            sha256,
+            sizes[len(collection)],
+            collection,
+            sizes[len(filename)],
+            filename,
+            sizes[len(person)],
+            person,
+            sizes[len(token)],
+            token,
+            _NO_CONSENT if photo.consent is None else _end_with_consent(photo.consent, create_time),
+        )
+    )
+
+
+def _end_with_consent(consent: Consent, create_time: datetime) -> bytes:
+    version = consent.policy_version.encode()
+    grant_time, time_to_live = consent.grant_time, consent.time_to_live
+    # When the consent runs out.
+    expire_time = None if time_to_live is None else (grant_time or create_time) + time_to_live
+    return b"".join(
+        (
+            _SIZES[len(version)],
+            version,
+            _time(grant_time),
+            _NULL if time_to_live is None else _interval(time_to_live),
+            _time(expire_time),
+        )
+    )
+
+
+def _time(time: datetime | None) -> bytes:
+    return _NULL if time is None else _TIME.pack(8, _microseconds(time))
+
+
+def _interval(duration: timedelta) -> bytes:
+    rest = timedelta(seconds=duration.seconds, microseconds=duration.microseconds)
+    return _INTERVAL.pack(16, rest // _MICROSECOND, duration.days, 0)
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - _EPOCH) // _MICROSECOND

@@ -1,0 +1,106 @@
+"""New photos as COPY reads them, but for the numbers that the database gives them.
+
+Made before the writers' turn, and so while the photos before them are being committed: what is done within the turn
+bounds how many photos a second all writers together can add.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from vectorstore.catalog_face import to_microseconds
+from vectorstore.face_copy import FaceCopy, FaceRows
+from vectorstore.known_photos import NewPhoto
+from vectorstore.own_rows import OwnFaces
+from vectorstore.photo_copy import PHOTO_COLUMNS, PhotoCopy
+from vectorstore.records import StoredPhoto
+from vectorstore.rows_sql import FACE_COLUMNS
+
+# Its own: asyncio's threads may all be waiting for galleries' locks.
+_PREPARING: Final = ThreadPoolExecutor(1, "prepare-photos")
+# Fewer are prepared sooner than a thread begins.
+_MANY_FACES: Final = 64
+
+
+class PreparedPhotos:
+    """Photos of one or more galleries, in the order of these: a change stands for an unbroken run of revisions."""
+
+    def __init__(self, photos: Sequence[NewPhoto]) -> None:
+        """photos: at least one, those of each gallery one behind the other."""
+        self._photos = photos
+        self._create_time = datetime.now(UTC)
+        # For each gallery: its id, and where its photos and faces begin and end.
+        self._runs: list[tuple[int, slice, slice]] = []
+        galleries = []
+        photo_end = face_end = 0
+        for gallery_id, run in itertools.groupby(photos, lambda new: new.gallery.gallery_id):
+            own = [new.photo for new in run]
+            faces = [face for photo in own for face in photo.faces]
+            galleries.append(
+                FaceRows(
+                    gallery_id=gallery_id,
+                    photo_ids=[photo.photo_id.bytes for photo in own for _ in photo.faces],
+                    faces=faces,
+                    vectors=np.array([face.embedding for face in faces], dtype=np.float32),
+                )
+            )
+            photo_start, face_start = photo_end, face_end
+            photo_end, face_end = photo_start + len(own), face_start + len(faces)
+            self._runs.append((gallery_id, slice(photo_start, photo_end), slice(face_start, face_end)))
+        self._vectors = [rows.vectors for rows in galleries]
+        self._face_copy = FaceCopy(galleries)
+        self._photo_copy = PhotoCopy(
+            [new.photo for new in photos], [new.gallery.gallery_id for new in photos], self._create_time
+        )
+        self.face_count = face_end
+
+    def stored(self, revisions: Sequence[int], face_ids: Sequence[int]) -> list[StoredPhoto]:
+        """Returns what every photo is given of the numbers, in order."""
+        stored, start = [], 0
+        for new, revision in zip(self._photos, revisions, strict=True):
+            end = start + len(new.photo.faces)
+            stored.append(StoredPhoto(new.photo.photo_id, revision, self._create_time, face_ids[start:end]))
+            start = end
+        return stored
+
+    async def copy_photos(self, connection: Any, revisions: Sequence[int]) -> None:
+        """Writes the photos in the caller's transaction."""
+        await connection.copy_to_table(
+            "photos", columns=PHOTO_COLUMNS, source=_each([self._photo_copy.content(revisions)]), format="binary"
+        )
+
+    async def copy_faces(self, connection: Any, face_ids: Sequence[int]) -> None:
+        """Writes their faces."""
+        pieces = self._face_copy.content(np.array(face_ids, np.int64))
+        await connection.copy_to_table("faces", columns=FACE_COLUMNS, source=_each(pieces), format="binary")
+
+    def own_faces(self, revisions: Sequence[int], face_ids: Sequence[int]) -> dict[int, OwnFaces]:
+        """Returns by the revision of its change what the follower needs of each gallery's faces."""
+        ids = np.array(face_ids, np.int64)
+        return {
+            revisions[photos.stop - 1]: OwnFaces(
+                gallery_id,
+                ids[faces],
+                [new.photo for new in self._photos[photos]],
+                to_microseconds(self._create_time),
+                vectors,
+            )
+            for (gallery_id, photos, faces), vectors in zip(self._runs, self._vectors, strict=True)
+        }
+
+
+async def prepare(photos: Sequence[NewPhoto]) -> PreparedPhotos:
+    """Prepares photos; many in a thread."""
+    if sum(len(new.photo.faces) for new in photos) < _MANY_FACES:
+        return PreparedPhotos(photos)
+    return await asyncio.get_running_loop().run_in_executor(_PREPARING, PreparedPhotos, photos)
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece

@@ -6,7 +6,6 @@ by the number of photos.
 """
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,11 +17,14 @@ from runtime.errors import NotReady, TwinError
 from vectorstore.database import Database
 from vectorstore.follower import Follower
 from vectorstore.known_photos import NewPhoto
-from vectorstore.prepared_photos import PreparedPhotos, prepare
+from vectorstore.prepared_photos import PreparedPhotos, by_gallery, prepare
 from vectorstore.records import GalleryRecord, PhotoRecord, StoredPhoto
 from vectorstore.store_photos import store_photos
 
 MAX_BATCH_PHOTOS: Final = 1024
+# With so many a batch is full: the next message is likely to hold more than would fit beside them.
+_FULL_PHOTOS: Final = 768
+# As photos come; made ready they take three times as much.
 MAX_BATCH_BYTES: Final = 8 * 2**20
 MAX_WAITING_PHOTOS: Final = 4096
 MAX_WAITING_BYTES: Final = 64 * 2**20
@@ -31,6 +33,7 @@ APPLY_TIMEOUT_S: Final = 10.0
 # Batches that are committed and wait for the index; with more, the next commit waits.
 _MAX_UNAPPLIED_BATCHES: Final = 2
 
+_log = logs.get_logger(__name__)
 Outcome = StoredPhoto | Exception
 
 
@@ -46,12 +49,10 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What is committed together: those who wait, their photos by gallery, and these made ready."""
+    """What is committed together: those who wait, their photos, and these made ready."""
 
     waiting: Sequence[_Waiting]
     photos: Sequence[NewPhoto]
-    # The place of each of the photos among those of all who wait.
-    places: Sequence[int]
     # None: they could not be made ready together; those that can are found out by themselves.
     prepared: PreparedPhotos | None
 
@@ -114,8 +115,10 @@ class PhotoAdder:
                 group.create_task(self._answer_batches())
         finally:
             self._has_ended = True
-            while not self._ready.empty():
-                self._answer_all(self._ready.get_nowait().waiting, NotReady("the service is shutting down"))
+            left = [self._ready.get_nowait().waiting for _ in range(self._ready.qsize())]
+            left += [self._committed.get_nowait() for _ in range(self._committed.qsize())]
+            for waiting in left:
+                self._answer_all(waiting, NotReady("the service is shutting down"))
             while self._queue:
                 self._answer(self._queue.popleft(), NotReady("the service is shutting down"))
 
@@ -141,7 +144,7 @@ class PhotoAdder:
         """
         if not self._queue or self._uncommitted > 1:
             return False
-        is_full = self._queued_photos >= MAX_BATCH_PHOTOS or self._queued_bytes >= MAX_BATCH_BYTES
+        is_full = self._queued_photos >= _FULL_PHOTOS or self._queued_bytes >= MAX_BATCH_BYTES
         return is_full or not self._uncommitted
 
     def _next_batch(self) -> list[_Waiting]:
@@ -168,17 +171,21 @@ class PhotoAdder:
         while True:
             batch = await self._ready.get()
             try:
-                outcomes = await self._store(batch.photos, batch.prepared)
-                by_place = dict(zip(batch.places, outcomes, strict=True))
-                places = itertools.count()
-                for waiting in batch.waiting:
-                    waiting.outcomes = [by_place[next(places)] for _ in waiting.photos]
-                self._uncommitted -= 1
-                self._stirred.set()
-                await self._committed.put(batch.waiting)
+                if all(waiting.answer.done() for waiting in batch.waiting):
+                    self._answer_all(batch.waiting, NotReady("abandoned"))
+                else:
+                    outcomes = iter(await self._store(batch.photos, batch.prepared))
+                    for waiting in batch.waiting:
+                        waiting.outcomes = [next(outcomes) for _ in waiting.photos]
+                    await self._committed.put(batch.waiting)
             except BaseException:
                 self._answer_all(batch.waiting, NotReady("the service is shutting down"))
                 raise
+            # Not before: while the index is behind, nothing can be committed, and those who come are to be together.
+            self._uncommitted -= 1
+            self._stirred.set()
+            # What it holds is large, and the next one may be long in coming.
+            del batch
 
     async def _store(self, photos: Sequence[NewPhoto], prepared: PreparedPhotos | None = None) -> list[Outcome]:
         try:
@@ -245,11 +252,10 @@ class PhotoAdder:
 
 async def _prepared(waiting: Sequence[_Waiting]) -> _Batch:
     photos = [photo for one in waiting for photo in one.photos]
-    # By gallery: a change stands for an unbroken run of revisions.
-    places = sorted(range(len(photos)), key=lambda place: photos[place].gallery.gallery_id)
-    in_order = [photos[place] for place in places]
     try:
-        prepared = await prepare(in_order)
-    except Exception:
+        prepared = await prepare([photos[place] for place in by_gallery(photos, range(len(photos)))])
+    except Exception as error:
+        # Whichever is at fault is found when they are stored.
+        _log.warning("photos cannot be made ready together", error=type(error).__name__)
         prepared = None
-    return _Batch(waiting, in_order, places, prepared)
+    return _Batch(waiting, photos, prepared)

@@ -266,9 +266,9 @@ class Database:
 
 
 async def _keep_as_it_is(_: Connection) -> None:
-    """Nothing that is done here outlives its transaction, and asyncpg has ended that one; it would ask for more.
+    """Leaves a connection's settings alone: what is done here lasts for a transaction, and asyncpg has ended that one.
 
-    Undoing what nobody did takes one more exchange, which the next writer waits for.
+    Its own reset would undo what nobody did, in one more exchange that the next writer waits for.
     """
 
 

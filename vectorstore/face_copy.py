@@ -25,6 +25,8 @@ _INT2_OID: Final = 21
 _COLUMN_COUNT: Final = 12
 _NULL: Final = -1
 
+_Places = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class FaceRows:
@@ -41,7 +43,7 @@ class FaceCopy:
 
     def __init__(self, galleries: Sequence[FaceRows]) -> None:
         # Rows of one shape, and their places among all faces.
-        self._blocks: list[tuple[npt.NDArray[Any], Places]] = []
+        self._blocks: list[tuple[npt.NDArray[Any], _Places]] = []
         first = 0
         for rows in galleries:
             by_shape: dict[_Shape, list[int]] = defaultdict(list)
@@ -64,7 +66,6 @@ class FaceCopy:
         yield TRAILER
 
 
-Places = npt.NDArray[np.int64]
 # (box there, landmarks there, quality there, quality issues, bytes of the person's name, dimension)
 _Shape = tuple[bool, bool, bool, int, int, int]
 

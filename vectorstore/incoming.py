@@ -16,11 +16,10 @@ from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.errors import InvalidField, ModelMismatch, TwinError
-from runtime.names import check_photo_id
+from runtime.names import MAX_TEXT_CHARACTERS, check_photo_id, check_text
 from runtime.vectors import NORM_TOLERANCE, Vector, decode_vector
 from vectorstore.records import Consent, FaceRecord, GalleryRecord, PhotoRecord, Quality, Source
 
-MAX_TEXT_CHARACTERS: Final = 1024
 MAX_FACES: Final = 1000
 # Photos that one message may hold.
 MAX_PHOTOS: Final = 1000
@@ -34,28 +33,11 @@ _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SURELY_UNIT: Final = NORM_TOLERANCE
 
 
-def check_text(text: str, field: str) -> str:
-    """Returns the text; raises InvalidField when it is too long or holds a NUL, which PostgreSQL cannot keep."""
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise InvalidField(field, f"has {len(text)} characters; at most {MAX_TEXT_CHARACTERS} are kept")
-    if "\x00" in text:
-        raise InvalidField(field, "holds a NUL character")
-    return text
-
-
 def check_finite(values: tuple[float, ...], field: str) -> None:
     """Raises InvalidField when one of a few float32 values is NaN or Inf."""
     # Their sum is one too, then; and a few float32 values never add up to more than a double holds.
     if not math.isfinite(sum(values)):
         raise InvalidField(field, "holds NaN or Inf")
-
-
-def photo_from_wire(message: pb.Photo, gallery: GalleryRecord) -> PhotoRecord:
-    """Returns a photo to add to the gallery; raises InvalidField or ModelMismatch for what cannot be kept."""
-    (photo,) = photos_from_wire([message], gallery)
-    if isinstance(photo, TwinError):
-        raise photo
-    return photo
 
 
 def photos_from_wire(messages: Sequence[pb.Photo], gallery: GalleryRecord) -> list[PhotoRecord | TwinError]:

@@ -1,8 +1,8 @@
 """Faces that this process has just committed, kept until the follower has applied them: it need not read them back.
 
 The follower still goes by the change log alone, in its order. When the log names a change of which the rows are here,
-they are taken from here; otherwise, as for what other replicas wrote, from PostgreSQL. Bounded by who writes: an adder
-has a few batches that are committed and not yet applied, and starts no more.
+they are taken from here; otherwise, as for what other replicas wrote, from PostgreSQL. An adder has a few batches that
+are committed and not yet applied; where the follower stays behind, the oldest are dropped.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Photos in the binary form of COPY, made before they have their revisions: those are filled in at the last moment.
+"""Photos in the binary form of COPY, made before they have revisions and a time: these are filled in last.
 
 What has one size for all photos comes first, as one structured array; texts and what few photos have come behind it.
 """
@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runtime.names import MAX_TEXT_CHARACTERS
 from vectorstore.copy_binary import HEADER, TRAILER
 from vectorstore.records import Consent, PhotoRecord
 
@@ -47,14 +48,14 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TIME: Final = struct.Struct(">iq")
 _INTERVAL: Final = struct.Struct(">iqii")
-# The sizes of texts, which have at most 1,024 characters of up to four bytes.
-_SIZES: Final = [struct.pack(">i", size) for size in range(4 * 1024 + 1)]
+# The sizes of texts, in UTF-8.
+_SIZES: Final = [struct.pack(">i", size) for size in range(4 * MAX_TEXT_CHARACTERS + 1)]
 
 
 class PhotoCopy:
     """Photos (n,) of one or more galleries that are to be written."""
 
-    def __init__(self, photos: Sequence[PhotoRecord], gallery_ids: Sequence[int], create_time: datetime) -> None:
+    def __init__(self, photos: Sequence[PhotoRecord], gallery_ids: Sequence[int]) -> None:
         rows: npt.NDArray[Any] = np.zeros(len(photos), _ROW)
         rows["column_count"] = len(PHOTO_COLUMNS)
         for name, _ in _FIXED:
@@ -65,13 +66,23 @@ class PhotoCopy:
         rows["width"] = [photo.width for photo in photos]
         rows["height"] = [photo.height for photo in photos]
         rows["has_consent"] = [photo.consent is not None for photo in photos]
-        rows["create_time"] = _microseconds(create_time)
         self._rows = rows
-        self._ends = [_end_of_row(photo, create_time) for photo in photos]
+        self._ends = [
+            _end_of_row(photo, None if photo.consent is None else photo.consent.grant_time) for photo in photos
+        ]
+        # Whose consent counts from when they are added.
+        self._undated = {
+            place: photo
+            for place, photo in enumerate(photos)
+            if photo.consent is not None and photo.consent.grant_time is None
+        }
 
-    def content(self, revisions: Sequence[int]) -> bytes:
-        """Returns what COPY photos (PHOTO_COLUMNS) FROM STDIN (FORMAT binary) reads, with the photos' revisions."""
+    def content(self, revisions: Sequence[int], create_time: datetime) -> bytes:
+        """Returns what COPY photos (PHOTO_COLUMNS) FROM STDIN (FORMAT binary) reads."""
         self._rows["revision"] = revisions
+        self._rows["create_time"] = _microseconds(create_time)
+        for place, photo in self._undated.items():
+            self._ends[place] = _end_of_row(photo, create_time)
         beginnings, size = memoryview(self._rows.tobytes()), _ROW.itemsize
         parts: list[bytes | memoryview] = [HEADER]
         for place, end in enumerate(self._ends):
@@ -80,7 +91,7 @@ class PhotoCopy:
         return b"".join(parts)
 
 
-def _end_of_row(photo: PhotoRecord, create_time: datetime) -> bytes:
+def _end_of_row(photo: PhotoRecord, consent_begins: datetime | None) -> bytes:
     store, key = photo.source.store.encode(), photo.source.key.encode()
     collection, filename = photo.collection.encode(), photo.original_filename.encode()
     person, sha256, token = photo.person.encode(), photo.sha256, photo.deletion_token_sha256
@@ -101,16 +112,16 @@ def _end_of_row(photo: PhotoRecord, create_time: datetime) -> bytes:
             person,
             sizes[len(token)],
             token,
-            _NO_CONSENT if photo.consent is None else _end_with_consent(photo.consent, create_time),
+            _NO_CONSENT if photo.consent is None else _end_with_consent(photo.consent, consent_begins),
         )
     )
 
 
-def _end_with_consent(consent: Consent, create_time: datetime) -> bytes:
+def _end_with_consent(consent: Consent, begins: datetime | None) -> bytes:
     version = consent.policy_version.encode()
     grant_time, time_to_live = consent.grant_time, consent.time_to_live
     # When the consent runs out.
-    expire_time = None if time_to_live is None else (grant_time or create_time) + time_to_live
+    expire_time = None if time_to_live is None or begins is None else begins + time_to_live
     return b"".join(
         (
             _SIZES[len(version)],

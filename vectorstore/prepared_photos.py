@@ -1,6 +1,6 @@
-"""New photos as COPY reads them, but for the numbers that the database gives them.
+"""New photos as COPY reads them, but for what they are given within the writers' turn: numbers and a time.
 
-Made before the writers' turn, and so while the photos before them are being committed: what is done within the turn
+Made before that turn, and so while the photos before them are being committed: what is done within the turn
 bounds how many photos a second all writers together can add.
 """
 
@@ -8,8 +8,8 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -21,19 +21,27 @@ from vectorstore.photo_copy import PHOTO_COLUMNS, PhotoCopy
 from vectorstore.records import StoredPhoto
 from vectorstore.rows_sql import FACE_COLUMNS
 
-# Its own: asyncio's threads may all be waiting for galleries' locks.
-_PREPARING: Final = ThreadPoolExecutor(1, "prepare-photos")
+# Its own: asyncio's threads may all be waiting for galleries' locks. Two: whoever prepares within the turn, since some
+# of its photos are there already, is not to wait for the batch behind it.
+_PREPARING: Final = ThreadPoolExecutor(2, "prepare-photos")
 # Fewer are prepared sooner than a thread begins.
 _MANY_FACES: Final = 64
 
 
+class Given(NamedTuple):
+    """What photos and faces are given within the turn, in their order."""
+
+    revisions: Sequence[int]
+    face_ids: Sequence[int]
+    create_time: datetime
+
+
 class PreparedPhotos:
-    """Photos of one or more galleries, in the order of these: a change stands for an unbroken run of revisions."""
+    """Photos of one or more galleries."""
 
     def __init__(self, photos: Sequence[NewPhoto]) -> None:
-        """photos: at least one, those of each gallery one behind the other."""
+        """photos: at least one, ``by_gallery``."""
         self._photos = photos
-        self._create_time = datetime.now(UTC)
         # For each gallery: its id, and where its photos and faces begin and end.
         self._runs: list[tuple[int, slice, slice]] = []
         galleries = []
@@ -54,44 +62,46 @@ class PreparedPhotos:
             self._runs.append((gallery_id, slice(photo_start, photo_end), slice(face_start, face_end)))
         self._vectors = [rows.vectors for rows in galleries]
         self._face_copy = FaceCopy(galleries)
-        self._photo_copy = PhotoCopy(
-            [new.photo for new in photos], [new.gallery.gallery_id for new in photos], self._create_time
-        )
+        self._photo_copy = PhotoCopy([new.photo for new in photos], [new.gallery.gallery_id for new in photos])
         self.face_count = face_end
 
-    def stored(self, revisions: Sequence[int], face_ids: Sequence[int]) -> list[StoredPhoto]:
-        """Returns what every photo is given of the numbers, in order."""
+    def stored(self, given: Given) -> list[StoredPhoto]:
+        """Returns what every photo is given, in order."""
         stored, start = [], 0
-        for new, revision in zip(self._photos, revisions, strict=True):
+        for new, revision in zip(self._photos, given.revisions, strict=True):
             end = start + len(new.photo.faces)
-            stored.append(StoredPhoto(new.photo.photo_id, revision, self._create_time, face_ids[start:end]))
+            stored.append(StoredPhoto(new.photo.photo_id, revision, given.create_time, given.face_ids[start:end]))
             start = end
         return stored
 
-    async def copy_photos(self, connection: Any, revisions: Sequence[int]) -> None:
+    async def copy_photos(self, connection: Any, given: Given) -> None:
         """Writes the photos in the caller's transaction."""
-        await connection.copy_to_table(
-            "photos", columns=PHOTO_COLUMNS, source=_each([self._photo_copy.content(revisions)]), format="binary"
-        )
+        content = self._photo_copy.content(given.revisions, given.create_time)
+        await connection.copy_to_table("photos", columns=PHOTO_COLUMNS, source=_each([content]), format="binary")
 
-    async def copy_faces(self, connection: Any, face_ids: Sequence[int]) -> None:
+    async def copy_faces(self, connection: Any, given: Given) -> None:
         """Writes their faces."""
-        pieces = self._face_copy.content(np.array(face_ids, np.int64))
+        pieces = self._face_copy.content(np.array(given.face_ids, np.int64))
         await connection.copy_to_table("faces", columns=FACE_COLUMNS, source=_each(pieces), format="binary")
 
-    def own_faces(self, revisions: Sequence[int], face_ids: Sequence[int]) -> dict[int, OwnFaces]:
+    def own_faces(self, given: Given) -> dict[int, OwnFaces]:
         """Returns by the revision of its change what the follower needs of each gallery's faces."""
-        ids = np.array(face_ids, np.int64)
+        ids = np.array(given.face_ids, np.int64)
         return {
-            revisions[photos.stop - 1]: OwnFaces(
+            given.revisions[photos.stop - 1]: OwnFaces(
                 gallery_id,
                 ids[faces],
                 [new.photo for new in self._photos[photos]],
-                to_microseconds(self._create_time),
+                to_microseconds(given.create_time),
                 vectors,
             )
             for (gallery_id, photos, faces), vectors in zip(self._runs, self._vectors, strict=True)
         }
+
+
+def by_gallery(photos: Sequence[NewPhoto], places: Iterable[int]) -> list[int]:
+    """Returns the places of photos gallery by gallery, else as they are: a change stands for a run of revisions."""
+    return sorted(places, key=lambda place: photos[place].gallery.gallery_id)
 
 
 async def prepare(photos: Sequence[NewPhoto]) -> PreparedPhotos:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.errors import InvalidField, ModelMismatch
-from runtime.names import parse_photo_id
+from runtime.names import check_text, parse_photo_id
 from runtime.vectors import Vector, decode_vector
 from vectorstore.filters import FaceFilter
-from vectorstore.incoming import check_finite, check_text
+from vectorstore.incoming import check_finite
 from vectorstore.orders import Mode, SearchOrder
 from vectorstore.records import CAUTIOUS_CALIBRATION, Calibration, GalleryRecord, Source
 

@@ -1,4 +1,4 @@
-"""Rows of PostgreSQL as plain values, and back: the only place that knows the columns of photos and faces."""
+"""Rows of PostgreSQL as plain values; how photos and faces get there is in ``photo_copy`` and ``face_copy``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

@@ -6,6 +6,7 @@ log grows with transactions and not with photos, and whoever has applied a chang
 
 import contextlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from runtime import failpoints
@@ -17,7 +18,7 @@ from vectorstore.database import Database
 from vectorstore.known_photos import KnownPhotos, NewPhoto, SameAs
 from vectorstore.metrics import ADD_BATCH_PHOTOS, PHOTOS_ADDED
 from vectorstore.own_rows import OwnFaces, OwnRows
-from vectorstore.prepared_photos import PreparedPhotos, prepare
+from vectorstore.prepared_photos import Given, PreparedPhotos, by_gallery, prepare
 from vectorstore.records import StoredPhoto
 
 Outcome = StoredPhoto | TwinError
@@ -32,8 +33,7 @@ async def store_photos(
 ) -> list[Outcome]:
     """Adds what is new of the batch, and returns every photo's outcome once all is committed.
 
-    batch: those of each gallery one behind the other. applied_revision: what this replica had applied before.
-    prepared: the whole batch.
+    applied_revision: what this replica had applied before. prepared: the whole batch, ``by_gallery``.
     Raises what ``Database.writing`` raises; then none of the batch is added, or, when the connection broke in the
     middle of the commit, nobody knows: the same photos added again tell.
     """
@@ -41,7 +41,7 @@ async def store_photos(
         await change_log.take_turn(connection)
         known = await KnownPhotos.read(connection, batch)
         answers = [known.answer_to(new, position) for position, new in enumerate(batch)]
-        places = [position for position, answer in enumerate(answers) if answer is None]
+        places = by_gallery(batch, [position for position, answer in enumerate(answers) if answer is None])
         added: dict[int, StoredPhoto] = {}
         if places:
             new = [batch[position] for position in places]
@@ -65,17 +65,16 @@ async def _write(
 
     Returns what the photos were given, and by the revision of its change what the follower needs of each gallery.
     """
-    revisions, face_ids = await change_log.take_numbers(
-        connection, len(new), prepared.face_count, above=applied_revision
-    )
+    numbers = await change_log.take_numbers(connection, len(new), prepared.face_count, above=applied_revision)
+    given = Given(*numbers, datetime.now(UTC))
     await failpoints.reach_async("add.before_copy")
-    await prepared.copy_photos(connection, revisions)
+    await prepared.copy_photos(connection, given)
     await failpoints.reach_async("add.between_copies")
-    await prepared.copy_faces(connection, face_ids)
-    own_faces = prepared.own_faces(revisions, face_ids)
+    await prepared.copy_faces(connection, given)
+    own_faces = prepared.own_faces(given)
     for revision, faces in own_faces.items():
         await change_log.insert_change(connection, revision, ChangeKind.ADD_PHOTO, faces.gallery_id, faces.ids.tolist())
-    stored = prepared.stored(revisions, face_ids)
+    stored = prepared.stored(given)
     await audit.copy_entries(
         connection,
         AuditAction.ADD_PHOTO,

@@ -59,6 +59,8 @@ UNIT = [1.0, 0.0, 0.0, 0.0]
         [0.0] * 4,
         [1.001, 0, 0, 0],
         [0.5, 0, 0, 0],
+        # Finite, and its square is not.
+        [1e38, 0, 0, 0],
     ],
 )
 def test_a_vector_of_another_size_or_length_or_not_finite_is_refused(values: list[float]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -10,31 +10,30 @@ import numpy as np
 import pytest
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
-from runtime import failpoints
 from tests.vectorstore.conftest import StartStore, Store
-from tests.vectorstore.wire import DIMENSION, MODEL, add, add_one, ids, photo, random_unit, search, take_apart
+from tests.vectorstore.wire import (
+    DIMENSION,
+    MODEL,
+    add,
+    add_many,
+    add_one,
+    ids,
+    outcomes,
+    photo,
+    random_unit,
+    search,
+    take_apart,
+)
 from vectorstore import adding, own_rows
 
 Rng = np.random.Generator
 CODE = grpc.StatusCode
 
 
-async def _add_many(stub: Any, *messages: Sequence[pb.Photo], gallery: str = "") -> list[pb.AddPhotosResponse]:
-    async def requests() -> AsyncIterator[pb.AddPhotosRequest]:
-        for photos in messages:
-            yield pb.AddPhotosRequest(gallery=gallery, photos=photos)
-
-    return [response async for response in stub.AddPhotos(requests())]
-
-
-def _outcomes(response: pb.AddPhotosResponse) -> list[str]:
-    return ["stored" if result.HasField("stored") else take_apart(result.error).reason for result in response.results]
-
-
 async def test_many_photos_of_one_message_are_durable_and_found(stub: Any, rng: Rng, database: Any) -> None:
     vectors = [random_unit(rng) for _ in range(300)]
     photos = [photo(*vectors[place : place + 3]) for place in range(0, 300, 3)]
-    (response,) = await _add_many(stub, photos)
+    (response,) = await add_many(stub, photos)
     assert [result.photo_id for result in response.results] == [one.photo_id for one in photos]
     assert response.revision == max(result.stored.revision for result in response.results)
     face_ids = [face_id for result in response.results for face_id in result.stored.face_ids]
@@ -48,7 +47,7 @@ async def test_many_photos_of_one_message_are_durable_and_found(stub: Any, rng: 
 
 async def test_a_transaction_is_one_change_of_the_log(stub: Any, rng: Rng, database: Any) -> None:
     await stub.CreateGallery(pb.CreateGalleryRequest(name="other", model_id=MODEL, dimension=DIMENSION))
-    (response,) = await _add_many(stub, [photo(random_unit(rng)) for _ in range(50)])
+    (response,) = await add_many(stub, [photo(random_unit(rng)) for _ in range(50)])
     rows = await database.fetch("SELECT revision, face_ids FROM changes WHERE kind = 'add_photo'")
     assert [row["revision"] for row in rows] == [response.revision]
     assert len(rows[0]["face_ids"]) == 50
@@ -68,8 +67,8 @@ async def test_every_photo_has_an_outcome_of_its_own(stub: Any, rng: Rng) -> Non
     same_content = photo(random_unit(rng), sha256=known.sha256)
     empty = photo()
     all_photos = [known, spoiled, long, zero, foreign, short, right, same_content, empty]
-    (response,) = await _add_many(stub, all_photos)
-    assert _outcomes(response) == [
+    (response,) = await add_many(stub, all_photos)
+    assert outcomes(response) == [
         "stored",
         *["INVALID_FIELD"] * 3,
         "MODEL_MISMATCH",
@@ -94,10 +93,10 @@ async def test_every_photo_has_an_outcome_of_its_own(stub: Any, rng: Rng) -> Non
 async def test_the_same_photos_added_again_are_answered_the_same(stub: Any, rng: Rng, database: Any) -> None:
     photos = [photo(random_unit(rng)) for _ in range(20)]
     twice = [*photos, photos[3], photo(random_unit(rng), sha256=photos[4].sha256)]
-    (first,) = await _add_many(stub, twice)
+    (first,) = await add_many(stub, twice)
     assert first.results[20] == first.results[3]
-    assert _outcomes(first)[21] == "DUPLICATE_PHOTO"
-    assert await _add_many(stub, twice) == [first]
+    assert outcomes(first)[21] == "DUPLICATE_PHOTO"
+    assert await add_many(stub, twice) == [first]
     (single,) = await add(stub, photos[5])
     assert single.revision == first.results[5].stored.revision
     assert [face.face_id for face in single.photo.faces] == list(first.results[5].stored.face_ids)
@@ -124,17 +123,17 @@ async def test_messages_that_are_no_batch_are_refused_and_the_stream_goes_on(stu
         yield pb.AddPhotosRequest(photos=[photo(vector)])
 
     too_many, both, nowhere, right = [response async for response in stub.AddPhotos(requests())]
-    assert _outcomes(too_many) == ["INVALID_FIELD"] * count
-    assert _outcomes(both) == ["INVALID_FIELD"]
-    assert _outcomes(nowhere) == ["NOT_FOUND"] * 2
-    assert _outcomes(right) == ["stored"]
+    assert outcomes(too_many) == ["INVALID_FIELD"] * count
+    assert outcomes(both) == ["INVALID_FIELD"]
+    assert outcomes(nowhere) == ["NOT_FOUND"] * 2
+    assert outcomes(right) == ["stored"]
 
 
 async def test_a_replica_that_did_not_write_them_finds_the_same(start_store: StartStore, rng: Rng) -> None:
     async with start_store("one") as one, start_store("two") as two:
         await one.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
         vectors = [random_unit(rng) for _ in range(40)]
-        (response,) = await _add_many(one.stub, [photo(v, person=f"p{n}") for n, v in enumerate(vectors)])
+        (response,) = await add_many(one.stub, [photo(v, person=f"p{n}") for n, v in enumerate(vectors)])
         fields = {"limit": 5, "min_revision": response.revision}
         assert await search(one.stub, *vectors, **fields) == await search(two.stub, *vectors, **fields)
 
@@ -204,10 +203,10 @@ async def test_a_flood_waits_within_its_bounds(
 
     looking = asyncio.create_task(look())
     answers = await asyncio.gather(
-        *(_add_many(stub, *([photo(vector) for _ in range(20)] for _ in range(5))) for _ in range(20))
+        *(add_many(stub, *([photo(vector) for _ in range(20)] for _ in range(5))) for _ in range(20))
     )
     looking.cancel()
-    assert all(_outcomes(response) == ["stored"] * 20 for responses in answers for response in responses)
+    assert all(outcomes(response) == ["stored"] * 20 for responses in answers for response in responses)
     assert most <= 100
     assert (adder._photos._taken, adder._bytes._taken) == (0, 0)
 
@@ -225,7 +224,7 @@ async def test_a_batch_with_one_photo_that_postgresql_refuses_keeps_the_others(
         return await store_photos(database, own, batch, applied_revision, prepared)
 
     monkeypatch.setattr(adding, "store_photos", picky)
-    (response,) = await _add_many(stub, [*[photo(random_unit(rng)) for _ in range(9)], bad])
+    (response,) = await add_many(stub, [*[photo(random_unit(rng)) for _ in range(9)], bad])
     assert [result.HasField("stored") for result in response.results] == [True] * 9 + [False]
     assert take_apart(response.results[9].error).code is CODE.INTERNAL
 
@@ -292,35 +291,3 @@ async def test_a_photo_that_is_deleted_before_it_was_applied_is_never_found(star
         for store in (one, two):
             (result,) = await search(store.stub, vector, min_revision=stats.database_revision)
             assert not result.matches
-
-
-async def test_who_comes_during_a_commit_is_committed_together(stub: Any, rng: Rng, database: Any) -> None:
-    with failpoints.armed("add.before_commit=sleep:0.5@1"):
-        first = asyncio.create_task(add(stub, photo(random_unit(rng))))
-        await _until(lambda: failpoints._armed["add.before_commit"].count)
-        others = []
-        for _ in range(10):
-            others.append(asyncio.create_task(add(stub, photo(random_unit(rng)))))
-            await asyncio.sleep(0.02)
-        assert not first.done()
-        await asyncio.gather(first, *others)
-    assert await database.fetchval("SELECT count(*) FROM changes WHERE kind = 'add_photo'") == 2
-
-
-async def test_a_full_batch_is_made_ready_while_another_is_committed(store: Store, stub: Any, rng: Rng) -> None:
-    adder = store.service._adder
-    with failpoints.armed("add.before_commit=sleep:1@1"):
-        first = asyncio.create_task(add(stub, photo(random_unit(rng))))
-        await _until(lambda: failpoints._armed["add.before_commit"].count)
-        photos = [photo(random_unit(rng)) for _ in range(adding.MAX_BATCH_PHOTOS)]
-        many = asyncio.create_task(_add_many(stub, photos[:512], photos[512:]))
-        await _until(lambda: adder._uncommitted == 2 and not adder._ready.empty())
-        answers = await many
-        await first
-    assert [_outcomes(answer) for answer in answers] == [["stored"] * 512] * 2
-
-
-async def _until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what is waited for wakes nobody
-            await asyncio.sleep(0.005)

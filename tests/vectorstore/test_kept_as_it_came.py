@@ -10,20 +10,12 @@ from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from tests.vectorstore.conftest import StartStore
-from tests.vectorstore.wire import DIMENSION, MODEL, photo, random_unit
+from tests.vectorstore.wire import DIMENSION, MODEL, add_many, photo, random_unit
 
 Rng = np.random.Generator
 _POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 # Of the longest text that is kept, and in UTF-8 of four bytes each.
 _LONG = "\N{GRINNING FACE}" * 1024
-
-
-async def _add(stub: Any, photos: Sequence[pb.Photo]) -> pb.AddPhotosResponse:
-    async def requests() -> Any:
-        yield pb.AddPhotosRequest(photos=photos)
-
-    responses: list[pb.AddPhotosResponse] = [response async for response in stub.AddPhotos(requests())]
-    return responses[0]
 
 
 async def _check_kept(stub: Any, photos: Sequence[pb.Photo], response: pb.AddPhotosResponse) -> None:
@@ -58,7 +50,7 @@ async def test_every_shape_of_photo_is_kept_as_it_came(stub: Any, rng: Rng, data
         if place & 40 == 40:
             message.consent.time_to_live.FromTimedelta(timedelta(days=400, hours=5, microseconds=7))
         photos.append(message)
-    response = await _add(stub, photos)
+    (response,) = await add_many(stub, photos)
     await _check_kept(stub, photos, response)
     rows = await database.fetch(
         "SELECT expire_time, coalesce(consent_grant_time, create_time) AS begin_time, consent_time_to_live, "
@@ -95,14 +87,15 @@ async def test_every_shape_of_face_is_kept_as_it_came(stub: Any, rng: Rng) -> No
             message.consent.grant_time.GetCurrentTime()
             message.consent.time_to_live.CopyFrom(duration_pb2.Duration(seconds=86_400))
         photos.append(message)
-    await _check_kept(stub, photos, await _add(stub, photos))
+    (response,) = await add_many(stub, photos)
+    await _check_kept(stub, photos, response)
 
 
 async def test_vectors_are_kept_to_the_last_bit(start_store: StartStore, rng: Rng) -> None:
     vectors = [random_unit(rng) for _ in range(50)]
     async with start_store() as store:
         await store.stub.CreateGallery(pb.CreateGalleryRequest(model_id=MODEL, dimension=DIMENSION))
-        response = await _add(store.stub, [photo(vector) for vector in vectors])
+        (response,) = await add_many(store.stub, [photo(vector) for vector in vectors])
         face_ids = np.array([result.stored.face_ids[0] for result in response.results])
         assert np.array_equal(
             store.service._adder._follower._projection.get("default").index.reconstruct(face_ids), np.stack(vectors)

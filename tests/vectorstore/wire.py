@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,21 @@ async def add_one(stub: Any, message: pb.Photo, gallery: str = "") -> pb.Photo:
     (response,) = await add(stub, message, gallery=gallery)
     assert response.WhichOneof("result") == "photo", response.error
     return response.photo
+
+
+async def add_many(stub: Any, *messages: Sequence[pb.Photo], gallery: str = "") -> list[pb.AddPhotosResponse]:
+    """Adds photos on one stream, many a message; returns the answers."""
+
+    async def requests() -> AsyncIterator[pb.AddPhotosRequest]:
+        for photos in messages:
+            yield pb.AddPhotosRequest(gallery=gallery, photos=photos)
+
+    return [response async for response in stub.AddPhotos(requests())]
+
+
+def outcomes(response: pb.AddPhotosResponse) -> list[str]:
+    """Returns what became of each photo: stored, or the reason why not."""
+    return ["stored" if result.HasField("stored") else take_apart(result.error).reason for result in response.results]
 
 
 async def search(stub: Any, *targets: Vector | int, **fields: Any) -> list[pb.SearchResult]:

@@ -47,37 +47,6 @@ _KINDS: Final[dict[str, _Kind]] = {
 CUDA_KINDS: Final = tuple(_KINDS)
 
 
-def make_cuda_flat(
-    dimension: int,
-    *,
-    half: bool = True,
-    arrays: Arrays | None = None,
-    allocate: Allocator | None = None,
-    device: CudaDevice | None = None,
-) -> CudaIndex:
-    """Returns an exact index: float16 (half) or float32 rows on the device. See ``make_cuda``."""
-    return make_cuda(FLAT_F16 if half else FLAT_F32, dimension, arrays=arrays, allocate=allocate, device=device)
-
-
-def make_cuda_compressed(
-    dimension: int,
-    same_person_similarity: float,
-    *,
-    arrays: Arrays | None = None,
-    allocate: Allocator | None = None,
-    device: CudaDevice | None = None,
-) -> CudaIndex:
-    """Returns a compressed index: one byte a value on the device. See ``make_cuda``."""
-    return make_cuda(
-        SQ8,
-        dimension,
-        same_person_similarity=same_person_similarity,
-        arrays=arrays,
-        allocate=allocate,
-        device=device,
-    )
-
-
 def make_cuda(
     kind: str,
     dimension: int,

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import grpc
 import pytest
+from hypothesis import settings
 
 from cli import demo_gallery
 from cli.settings import ClientSettings
 from runtime.channels import open_channel
 from tests.support.stack import Stack
+
+# A test asserts no times, and on a busy machine a garbage collection alone takes longer than an example may.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

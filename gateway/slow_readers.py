@@ -8,20 +8,19 @@ from typing import Any, Final
 import grpc.aio
 from aiohttp import web
 
+from gateway.pieces import in_pieces
 from runtime.errors import DeadlineExceeded
 
 _MESSAGE: Final = "the client does not read its answer"
-# For a part of an answer; a client that reads at all is faster.
+# For a piece of an answer: 2 KiB a second, and mobile networks are faster.
 WRITE_TIMEOUT_S: Final = 30.0
-# What is asked of a reader in that time, however large a piece is: 2 KiB a second, and mobile networks are faster.
-_PART_BYTES: Final = 64 * 1024
 
 
 async def write_in_time(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-    """Writes a piece; raises ConnectionResetError, and ends the connection, when some of it is not taken in time."""
-    for start in range(0, len(data), _PART_BYTES):
+    """Writes data; raises ConnectionResetError, and ends the connection, when a piece of it is not taken in time."""
+    for piece in in_pieces(data):
         async with _in_time(request):
-            await response.write(data[start : start + _PART_BYTES])
+            await response.write(piece)
 
 
 async def end_in_time(request: web.Request, response: web.StreamResponse) -> None:

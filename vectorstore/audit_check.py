@@ -10,9 +10,9 @@ import hashlib
 import struct
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from vectorstore.copy_binary import to_postgres_us
 from vectorstore.database import Database
 
 # The chain before its first link.
@@ -24,8 +24,6 @@ _PAGE_LINKS: Final = 1000
 # As migration 0007 describes them.
 _LINK: Final = struct.Struct(">qqq")
 _ENTRY: Final = struct.Struct(">qq16sqqiii")
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _NO_PHOTO: Final = bytes(16)
 # Nobody gives out such ids, and an entry that has one is none of ours.
 _LOWEST_ID: Final = -(2**63)
@@ -178,7 +176,7 @@ def _contents(entries: Sequence[Row]) -> Iterator[bytes]:
         photo_id, revision, photo_count = entry["photo_id"], entry["revision"], entry["photo_count"]
         yield _ENTRY.pack(
             entry["audit_id"],
-            (entry["audit_time"] - _EPOCH) // _MICROSECOND,
+            to_postgres_us(entry["audit_time"]),
             _NO_PHOTO if photo_id is None else photo_id.bytes,
             -1 if revision is None else revision,
             -1 if photo_count is None else photo_count,

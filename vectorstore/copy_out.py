@@ -13,11 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vectorstore.copy_binary import HEADER, TRAILER
+from vectorstore.copy_binary import EPOCH_SHIFT_US, HEADER, TRAILER
 from vectorstore.index.base import Ids, Vectors
-
-# PostgreSQL counts microseconds from 2000-01-01.
-_EPOCH_SHIFT_US: Final = 946_684_800_000_000
 
 # $1: the gallery; $2: the last revision that is not wanted; $3: how many at most. The texts are in one, since their
 # lengths are known.
@@ -110,7 +107,7 @@ def parse_photos(content: bytes) -> PhotoColumns:
     return PhotoColumns(
         revisions=rows["revision"].astype(np.int64),
         uuids=rows["photo_id"],
-        times_us=rows["time"].astype(np.int64) + _EPOCH_SHIFT_US,
+        times_us=rows["time"].astype(np.int64) + EPOCH_SHIFT_US,
         stores=stores,
         collections=collections,
         persons=persons,

@@ -5,14 +5,14 @@ What has one size for all photos comes first, as one structured array; texts and
 
 import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.names import MAX_TEXT_CHARACTERS
-from vectorstore.copy_binary import HEADER, TRAILER
+from vectorstore.copy_binary import HEADER, TRAILER, to_postgres_us
 from vectorstore.records import Consent, PhotoRecord
 
 _FIXED: Final = (
@@ -43,10 +43,9 @@ _ROW: Final = np.dtype(
 )
 _NULL: Final = struct.pack(">i", -1)
 _NO_CONSENT: Final = 4 * _NULL
-# PostgreSQL's times are microseconds from here; its intervals have days and months beside them.
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TIME: Final = struct.Struct(">iq")
+# Its size; microseconds, days and months.
 _INTERVAL: Final = struct.Struct(">iqii")
 # The sizes of texts, in UTF-8.
 _SIZES: Final = [struct.pack(">i", size) for size in range(4 * MAX_TEXT_CHARACTERS + 1)]
@@ -80,7 +79,7 @@ class PhotoCopy:
     def content(self, revisions: Sequence[int], create_time: datetime) -> bytes:
         """Returns what COPY photos (PHOTO_COLUMNS) FROM STDIN (FORMAT binary) reads."""
         self._rows["revision"] = revisions
-        self._rows["create_time"] = _microseconds(create_time)
+        self._rows["create_time"] = to_postgres_us(create_time)
         for place, photo in self._undated.items():
             self._ends[place] = _end_of_row(photo, create_time)
         beginnings, size = memoryview(self._rows.tobytes()), _ROW.itemsize
@@ -92,29 +91,18 @@ class PhotoCopy:
 
 
 def _end_of_row(photo: PhotoRecord, consent_begins: datetime | None) -> bytes:
-    store, key = photo.source.store.encode(), photo.source.key.encode()
-    collection, filename = photo.collection.encode(), photo.original_filename.encode()
-    person, sha256, token = photo.person.encode(), photo.sha256, photo.deletion_token_sha256
-    sizes = _SIZES
-    return b"".join(
-        (
-            sizes[len(store)],
-            store,
-            sizes[len(key)],
-            key,
-            sizes[len(sha256)],
-            sha256,
-            sizes[len(collection)],
-            collection,
-            sizes[len(filename)],
-            filename,
-            sizes[len(person)],
-            person,
-            sizes[len(token)],
-            token,
-            _NO_CONSENT if photo.consent is None else _end_with_consent(photo.consent, consent_begins),
-        )
+    values = (
+        photo.source.store.encode(),
+        photo.source.key.encode(),
+        photo.sha256,
+        photo.collection.encode(),
+        photo.original_filename.encode(),
+        photo.person.encode(),
+        photo.deletion_token_sha256,
     )
+    parts = [part for value in values for part in (_SIZES[len(value)], value)]
+    parts.append(_NO_CONSENT if photo.consent is None else _end_with_consent(photo.consent, consent_begins))
+    return b"".join(parts)
 
 
 def _end_with_consent(consent: Consent, begins: datetime | None) -> bytes:
@@ -134,13 +122,9 @@ def _end_with_consent(consent: Consent, begins: datetime | None) -> bytes:
 
 
 def _time(time: datetime | None) -> bytes:
-    return _NULL if time is None else _TIME.pack(8, _microseconds(time))
+    return _NULL if time is None else _TIME.pack(8, to_postgres_us(time))
 
 
 def _interval(duration: timedelta) -> bytes:
     rest = timedelta(seconds=duration.seconds, microseconds=duration.microseconds)
     return _INTERVAL.pack(16, rest // _MICROSECOND, duration.days, 0)
-
-
-def _microseconds(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND

@@ -8,13 +8,20 @@ from twin.vectorstore.v1 import vectorstore_pb2
 
 from gateway.compare import Comparison
 from gateway.convert import source_to_wire
-from gateway.export import ArchivePiece
+from gateway.export import ArchivePiece, ExportedOriginal
 from gateway.importer import Progress
 from gateway.keep import Kept
 from gateway.photo_urls import PhotoUrls
 from gateway.reconcile import Reconciliation
 from gateway.records import Analysis, Gallery, Model
 from gateway.search import SearchOutcome
+
+_EXPORTED_ORIGINALS = {
+    ExportedOriginal.INCLUDED: pb.EXPORTED_ORIGINAL_INCLUDED,
+    ExportedOriginal.OUT_OF_REACH: pb.EXPORTED_ORIGINAL_OUT_OF_REACH,
+    ExportedOriginal.NOT_KEPT: pb.EXPORTED_ORIGINAL_NOT_KEPT,
+    ExportedOriginal.GONE: pb.EXPORTED_ORIGINAL_GONE,
+}
 
 
 def search_response(outcome: SearchOutcome, urls: PhotoUrls, keep_error: status_pb2.Status | None) -> pb.SearchResponse:
@@ -76,7 +83,7 @@ def compare_response(comparison: Comparison) -> pb.CompareResponse:
 
 def export_response(piece: ArchivePiece) -> pb.ExportPhotoResponse:
     """Returns a piece of an archive, with what becomes of the original."""
-    return pb.ExportPhotoResponse(data=piece.data, original=pb.ExportedOriginal.ValueType(piece.original))
+    return pb.ExportPhotoResponse(data=piece.data, original=_EXPORTED_ORIGINALS[piece.original])
 
 
 def stats_response(gallery: Gallery, model: Model, policy_version: str) -> pb.GetStatsResponse:

@@ -7,8 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from twin.gateway.v1 import gateway_pb2
-
 from gateway.archive import Archive
 from gateway.checks import token_to_check
 from gateway.deadlines import TimeLeft
@@ -31,13 +29,13 @@ service which made this archive cannot read. Ask whoever runs the service for it
 _log = get_logger(__name__)
 
 
-class ExportedOriginal(enum.IntEnum):
-    """What an archive has of the original; the wire's numbers."""
+class ExportedOriginal(enum.StrEnum):
+    """What an archive has of the original."""
 
-    INCLUDED = gateway_pb2.EXPORTED_ORIGINAL_INCLUDED
-    OUT_OF_REACH = gateway_pb2.EXPORTED_ORIGINAL_OUT_OF_REACH
-    NOT_KEPT = gateway_pb2.EXPORTED_ORIGINAL_NOT_KEPT
-    GONE = gateway_pb2.EXPORTED_ORIGINAL_GONE
+    INCLUDED = "included"
+    OUT_OF_REACH = "out_of_reach"
+    NOT_KEPT = "not_kept"
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Exporter:
         token = token_to_check(deletion_token, "export", needs_token=needs_token)
         held = await self._vectors.export_photo(photo_id, token, time_left(self._store_timeout_s))
         original, size_bytes = await self._find_original(held)
-        EXPORTS.labels(original.name.lower()).inc()
+        EXPORTS.labels(original.value).inc()
         if original is ExportedOriginal.OUT_OF_REACH:
             _log.warning("an export lacks the original, which is in another store than the one in use")
         async with aclosing(self._made(held, original, size_bytes)) as pieces:
@@ -103,7 +101,7 @@ class Exporter:
         consent = self._consent_texts.get(held.policy_version, "")
         record = {
             **held.record,
-            "original": state.name.lower(),
+            "original": state.value,
             "original_file": original_file,
             "consent_file": _CONSENT if consent else "",
         }

@@ -13,7 +13,7 @@ PHOTOS_ADDED: Final = Counter("twin_vectorstore_photos_added", "Photos added by 
 PHOTOS_DELETED: Final = Counter("twin_vectorstore_photos_deleted", "Photos deleted by this replica.", ("why",))
 SCAN_SECONDS: Final = Histogram(
     "twin_vectorstore_search_seconds",
-    "Time that one group of searches took in its thread, queueing excluded.",
+    "Time that one group of searches took, queueing excluded.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 SEARCH_GROUP_QUERIES: Final = Histogram(

@@ -1,7 +1,7 @@
 """Searching one gallery: from queries to matches that can be shown, for one request or for several at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from vectorstore.index.base import Ids, Neighbours
 from vectorstore.orders import FoundResult, Probe, SearchOrder
 
 
-@dataclass(frozen=True, slots=True)
-class SearchJob:
+class SearchJob(NamedTuple):
     """One request: targets, each a unit vector or the id of a face in the gallery, answered in the order asked.
 
     check_wanted: called before the scan and before each answer, to end the work by raising.

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 import time
 from collections import deque
@@ -15,7 +16,8 @@ from vectorstore.gallery_view import GalleryView
 from vectorstore.index.threads import one_thread_each
 from vectorstore.metrics import SCAN_SECONDS, SEARCH_GROUP_QUERIES
 from vectorstore.orders import FoundResult, SearchOrder
-from vectorstore.search import SearchJob, search_gallery
+from vectorstore.search import Outcome, SearchJob, search_gallery
+from vectorstore.short_searches import ShortSearches, TakesLongerError
 
 Answer = TypeVar("Answer")
 # What is asked of the answers to one request, in the thread that found them.
@@ -56,16 +58,24 @@ class Searcher:
     """Runs searches in threads; refuses them when too many wait, and skips those whose caller no longer waits.
 
     A thread that is free takes the request that has waited longest, and with it those that want the same scan of the
-    same gallery. So nothing ever waits for company, and company makes each search cheaper when there is load.
+    same gallery. So nothing ever waits for company, and company makes each search cheaper when there is load. What is
+    alone, and short, the event loop does itself.
     """
 
     def __init__(self, thread_count: int, queue_size: int) -> None:
+        # The event loop's thread, in which this is made, searches too.
+        one_thread_each()
         self._threads = concurrent.futures.ThreadPoolExecutor(
             thread_count, thread_name_prefix="search", initializer=one_thread_each
         )
+        self._thread_count = thread_count
         self._most_open = thread_count + queue_size
+        self._short = ShortSearches()
+        # Requests without an answer yet.
         self._open = 0
         self._queue: deque[_Waiting] = deque()
+        # Threads that take from the queue until it is empty.
+        self._at_work = 0
         self._queue_lock = threading.Lock()
 
     async def search(
@@ -84,14 +94,15 @@ class Searcher:
         if self._open >= self._most_open:
             raise Overloaded(retry_delay_s=0.2)
         waiting = _Waiting(view, targets, order, time.monotonic() + timeout_s, finish)
+        answer: Answer
+        if not self._open and waiting.query_count == 1 and self._short.are_for_the_loop(view, order):
+            with contextlib.suppress(TakesLongerError):
+                answer = self._answer_here(waiting)
+                return answer
         self._open += 1
-        with self._queue_lock:
-            self._queue.append(waiting)
-        loop = asyncio.get_running_loop()
-        # One call for each request: whoever finds that its request was taken along has nothing to do.
-        self._threads.submit(self._answer_some, loop)
+        self._enqueue(waiting)
         try:
-            answer: Answer = await waiting.answer
+            answer = await waiting.answer
             return answer
         except asyncio.CancelledError:
             self._leave(waiting)
@@ -99,7 +110,39 @@ class Searcher:
 
     def close(self) -> None:
         """Ends the threads; what still waits is dropped."""
+        with self._queue_lock:
+            self._queue.clear()
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _answer_here(self, waiting: _Waiting) -> Any:
+        """Answers on the event loop; raises TakesLongerError, with nothing done, once that would hold it up."""
+        start_s = time.monotonic()
+
+        def check() -> None:
+            waiting.check()
+            self._short.check(start_s)
+
+        try:
+            (outcome,) = _search(waiting.view, [waiting.job._replace(check_wanted=check)])
+            if isinstance(outcome, Exception):
+                raise outcome
+            answer = waiting.finish(outcome)
+        except TakesLongerError:
+            self._short.note(waiting.view, waiting.order, time.monotonic() - start_s)
+            raise
+        finally:
+            self._short.note_answered()
+        self._short.note(waiting.view, waiting.order, time.monotonic() - start_s)
+        return answer
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        """Lets a thread answer, another one than those at work where there is one."""
+        with self._queue_lock:
+            self._queue.append(waiting)
+            if self._at_work == self._thread_count:
+                return
+            self._at_work += 1
+        self._threads.submit(self._answer_all, asyncio.get_running_loop())
 
     def _leave(self, waiting: _Waiting) -> None:
         """The caller went away: what still waits is taken out, what is under way ends at its next look."""
@@ -111,26 +154,25 @@ class Searcher:
             self._queue.remove(waiting)
         self._open -= 1
 
-    def _answer_some(self, loop: asyncio.AbstractEventLoop) -> None:
-        group = self._take_group()
-        if not group:
-            return
-        outcomes: list[Any]
-        try:
-            SEARCH_GROUP_QUERIES.observe(sum(waiting.query_count for waiting in group))
-            with SCAN_SECONDS.time():
-                found = search_gallery(group[0].view, [waiting.job for waiting in group])
-            outcomes = [
-                outcome if isinstance(outcome, Exception) else _finished(waiting, outcome)
-                for waiting, outcome in zip(group, found, strict=True)
-            ]
-        except Exception as error:
-            outcomes = [error] * len(group)
-        loop.call_soon_threadsafe(self._deliver, group, outcomes)
+    def _answer_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answers, in a thread, until nothing waits."""
+        while group := self._take_group():
+            outcomes: list[Any]
+            start_s = time.monotonic()
+            try:
+                found = _search(group[0].view, [waiting.job for waiting in group])
+                outcomes = [
+                    outcome if isinstance(outcome, Exception) else _finished(waiting, outcome)
+                    for waiting, outcome in zip(group, found, strict=True)
+                ]
+            except Exception as error:
+                outcomes = [error] * len(group)
+            loop.call_soon_threadsafe(self._deliver, group, outcomes, time.monotonic() - start_s)
 
     def _take_group(self) -> list[_Waiting]:
         with self._queue_lock:
             if not self._queue:
+                self._at_work -= 1
                 return []
             group = [self._queue.popleft()]
             view, key = group[0].view, group[0].order.scan_key
@@ -146,8 +188,12 @@ class Searcher:
             self._queue.extendleft(reversed(left))
         return group
 
-    def _deliver(self, group: Sequence[_Waiting], outcomes: Sequence[Any]) -> None:
+    def _deliver(self, group: Sequence[_Waiting], outcomes: Sequence[Any], duration_s: float) -> None:
         self._open -= len(group)
+        first = group[0]
+        if len(group) == first.query_count == 1 and not isinstance(outcomes[0], Exception):
+            self._short.note(first.view, first.order, duration_s)
+        self._short.note_answered()
         for waiting, outcome in zip(group, outcomes, strict=True):
             if waiting.answer.done():
                 continue
@@ -155,6 +201,12 @@ class Searcher:
                 waiting.answer.set_exception(outcome)
             else:
                 waiting.answer.set_result(outcome)
+
+
+def _search(view: GalleryView, jobs: Sequence[SearchJob]) -> Sequence[Outcome]:
+    SEARCH_GROUP_QUERIES.observe(sum(len(job.targets) for job in jobs))
+    with SCAN_SECONDS.time():
+        return search_gallery(view, jobs)
 
 
 def _finished(waiting: _Waiting, results: list[FoundResult]) -> Any:

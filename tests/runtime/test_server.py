@@ -1,5 +1,6 @@
 """A whole service process life, through real gRPC."""
 
+import asyncio
 import json
 import os
 import signal
@@ -19,6 +20,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from twin.vectorstore.v1 import vectorstore_pb2 as vs
 from twin.vectorstore.v1 import vectorstore_pb2_grpc as vs_grpc
 
+from runtime.interceptor import BoundaryInterceptor
+from runtime.readiness import Readiness
+from runtime.server import _Life
+from runtime.settings import ServiceSettings
 from runtime.status import error_info, retry_delay_s, status_from_rpc_error
 
 SERVICE = "twin.vectorstore.v1.VectorStoreService"
@@ -324,3 +329,28 @@ def test_reflection_lists_and_describes(process: Process) -> None:
     assert described.file_descriptor_response.file_descriptor_proto
     assert method.file_descriptor_response == described.file_descriptor_response
     assert nothing.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+async def test_a_call_costs_the_same_however_many_methods_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited_for: list[int] = []
+    wait = asyncio.wait
+
+    async def noted(awaited: Any, **options: Any) -> Any:
+        waited_for.append(len(awaited))
+        return await wait(awaited, **options)
+
+    life = _Life(lambda: pytest.fail("no service is made"), "127.0.0.1:0", ServiceSettings())
+    server = life._make_server(BoundaryInterceptor(Readiness()))
+    servicer = vs_grpc.VectorStoreServiceServicer()  # type: ignore[abstract]
+    vs_grpc.add_VectorStoreServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    monkeypatch.setattr(asyncio, "wait", noted)
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await vs_grpc.VectorStoreServiceStub(channel).GetPhoto(vs.GetPhotoRequest())
+    finally:
+        await server.stop(0)
+    assert waited_for
+    assert max(waited_for) == 1

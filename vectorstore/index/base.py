@@ -49,6 +49,9 @@ class VectorIndex(Protocol):
     above every id that was ever added.
     """
 
+    # Whether it works on the processor alone, and so never waits for a device or another program.
+    is_local: bool
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Adds vectors (n, dimension) under ids (n,); raises ValueError for ids that do not rise, or another shape."""
 

@@ -52,6 +52,8 @@ class CpuPlan:
 class CpuIndex:
     """See VectorIndex."""
 
+    is_local = True
+
     def __init__(self, dimension: int, plan: CpuPlan, state: CpuState | None = None, *, mapped: bool = False) -> None:
         """mapped: the vectors are in mapped files from the start, for a gallery that is known to be large."""
         self._dimension = dimension

@@ -38,6 +38,8 @@ _GATHER_SHARE: Final = 1 / 256
 class CudaIndex:
     """See VectorIndex. What found no room on the device is compared on the host, in the same search."""
 
+    is_local = False
+
     def __init__(
         self,
         dimension: int,

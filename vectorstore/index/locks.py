@@ -26,6 +26,11 @@ class SharedLock:
             self._is_closed = True
             self._condition.notify_all()
 
+    @property
+    def is_wanted_for_writing(self) -> bool:
+        """Whether a reader would wait for a writer now, as far as can be told without the lock."""
+        return self._writing or self._waiting_writers > 0
+
     def _wait_while(self, is_taken: Callable[[], object]) -> None:
         while not self._is_closed and is_taken():
             self._condition.wait()

@@ -41,6 +41,8 @@ Call = Callable[[Callable[[Any], Any], bool], Any]
 class MilvusIndex:
     """See VectorIndex. Always exact: the collection's index compares every vector."""
 
+    is_local = False
+
     def __init__(self, call: Call, collection: str, dimension: int) -> None:
         """collection: of this gallery and replica alone, with the fields id and vector."""
         self._call = call

@@ -6,6 +6,7 @@ Faces of one shape (the same parts present, as many quality issues, a person's n
 equal length, which are one structured array; nearly always that is all faces of a batch.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vectorstore.copy_binary import HEADER, TRAILER
-from vectorstore.index.base import Ids, Vectors
-from vectorstore.records import FaceRecord
+from vectorstore.face_table import FaceTable
+from vectorstore.index.base import Ids
 
 _FLOAT4_OID: Final = 700
 _INT2_OID: Final = 21
@@ -30,12 +31,11 @@ _Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class FaceRows:
-    """Faces that are to be written: 16 bytes of each photo's UUID, embeddings (n, dimension) float32."""
+    """Faces that are to be written, with 16 bytes of each one's photo's UUID."""
 
     gallery_id: int
     photo_ids: Sequence[bytes]
-    faces: Sequence[FaceRecord]
-    vectors: Vectors
+    faces: FaceTable
 
 
 class FaceCopy:
@@ -47,9 +47,8 @@ class FaceCopy:
         first = 0
         for rows in galleries:
             by_shape: dict[_Shape, list[int]] = defaultdict(list)
-            dimension = rows.vectors.shape[1]
-            for position, face in enumerate(rows.faces):
-                by_shape[_shape_of(face, dimension)].append(position)
+            for position, shape in enumerate(_shapes(rows.faces)):
+                by_shape[shape].append(position)
             for shape, positions in by_shape.items():
                 self._blocks.append((_block(shape, rows, positions), first + np.array(positions)))
             first += len(rows.faces)
@@ -70,41 +69,45 @@ class FaceCopy:
 _Shape = tuple[bool, bool, bool, int, int, int]
 
 
-def _shape_of(face: FaceRecord, dimension: int) -> _Shape:
-    quality, person = face.quality, face.person
-    return (
-        face.box is not None,
-        face.landmarks is not None,
-        quality is not None,
-        0 if quality is None else len(quality.issues),
-        len(person.encode()) if person else 0,
-        dimension,
+def _shapes(faces: FaceTable) -> Iterator[_Shape]:
+    return zip(
+        _is_there(faces.boxes),
+        _is_there(faces.landmarks),
+        _is_there(faces.qualities),
+        map(len, faces.issues),
+        [len(person.encode()) if person else 0 for person in faces.persons],
+        itertools.repeat(faces.vectors.shape[1]),
+        strict=False,
     )
+
+
+def _is_there(column: npt.NDArray[np.float32]) -> list[bool]:
+    there: list[bool] = (~np.isnan(column[:, 0])).tolist()
+    return there
 
 
 def _block(shape: _Shape, rows: FaceRows, positions: Sequence[int]) -> npt.NDArray[Any]:
     has_box, has_landmarks, has_quality, issue_count, person_size, _ = shape
-    faces = [rows.faces[position] for position in positions]
-    block = np.full(len(faces), _empty_row(shape))
+    faces = rows.faces
+    own: Any = slice(None) if len(positions) == len(faces) else positions
+    block = np.full(len(positions), _empty_row(shape))
     ids = b"".join([rows.photo_ids[position] for position in positions])
     block["photo_id"] = np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)
     block["gallery_id"] = rows.gallery_id
-    block["face_index"] = [face.face_index for face in faces]
-    block["detection_score"] = [face.detection_score for face in faces]
-    block["is_primary"] = [face.primary for face in faces]
+    block["face_index"] = faces.indexes[own]
+    block["detection_score"] = faces.scores[own]
+    block["is_primary"] = faces.primaries[own]
     if has_box:
-        block["box"]["value"] = [face.box for face in faces]
+        block["box"]["value"] = faces.boxes[own]
     if has_landmarks:
-        block["landmarks"]["value"] = [face.landmarks for face in faces]
+        block["landmarks"]["value"] = faces.landmarks[own]
     if has_quality:
-        qualities = [face.quality for face in faces if face.quality is not None]
-        block["quality"]["value"] = [quality.measures for quality in qualities]
+        block["quality"]["value"] = faces.qualities[own]
         if issue_count:
-            block["quality_issues"]["value"] = [quality.issues for quality in qualities]
+            block["quality_issues"]["value"] = [faces.issues[position] for position in positions]
     if person_size:
-        block["person"] = [face.person.encode() for face in faces]
-    whole = len(faces) == len(rows.faces)
-    block["embedding"] = rows.vectors if whole else rows.vectors[positions]
+        block["person"] = [faces.persons[position].encode() for position in positions]
+    block["embedding"] = faces.vectors[own]
     return block
 
 

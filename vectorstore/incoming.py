@@ -1,23 +1,20 @@
-"""Photos off the wire: checked, and turned into plain values. What passes here can be kept and searched.
+"""Photos off the wire: checked, and turned into plain values. What passes here can be kept and searched."""
 
-Many photos at once share one matrix for their vectors: decoding and checking them one by one costs more than the rest.
-"""
-
-import itertools
 import math
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
-import numpy as np
 from asyncpg.pgproto import pgproto
 from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.errors import InvalidField, ModelMismatch, TwinError
 from runtime.names import MAX_TEXT_CHARACTERS, check_photo_id, check_text
-from runtime.vectors import NORM_TOLERANCE, Vector, decode_vector
+from runtime.vectors import decode_vector
+from vectorstore.face_table import FacesOfTable
+from vectorstore.face_wire import MAX_ISSUES, is_kept, read_faces
 from vectorstore.records import Consent, FaceRecord, GalleryRecord, PhotoRecord, Quality, Source
 
 MAX_FACES: Final = 1000
@@ -29,8 +26,8 @@ _MAX_TIME_TO_LIVE: Final = timedelta(days=36_500)
 # Another machine's clock may be this much ahead of ours.
 _CLOCK_SKEW: Final = timedelta(days=1)
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Sums of squares that are this close to 1 belong to vectors whose length is right beyond doubt.
-_SURELY_UNIT: Final = NORM_TOLERANCE
+# From so many faces on they are read as a table.
+_MANY_FACES: Final = 16
 
 
 def check_finite(values: tuple[float, ...], field: str) -> None:
@@ -42,35 +39,23 @@ def check_finite(values: tuple[float, ...], field: str) -> None:
 
 def photos_from_wire(messages: Sequence[pb.Photo], gallery: GalleryRecord) -> list[PhotoRecord | TwinError]:
     """Returns for each message the photo to add to the gallery, or why it cannot be kept."""
-    vectors = iter(_surely_right_vectors(messages, gallery.dimension))
+    many = [face for message in messages for face in message.faces]
+    table, right = read_faces(many, gallery) if len(many) >= _MANY_FACES else (None, [])
     photos: list[PhotoRecord | TwinError] = []
+    start = 0
     for message in messages:
-        own = list(itertools.islice(vectors, len(message.faces)))
+        stop = start + len(message.faces)
+        faces = FacesOfTable(table, start, stop) if table is not None and all(right[start:stop]) else None
+        start = stop
         try:
-            photos.append(_photo_from_wire(message, own, gallery))
+            photos.append(_photo_from_wire(message, faces, gallery))
         except TwinError as error:
             photos.append(error)
     return photos
 
 
-def _surely_right_vectors(messages: Sequence[pb.Photo], dimension: int) -> list[Vector | None]:
-    """Returns for each face of the messages its (dimension,) vector, None for one that takes a closer look."""
-    contents = [face.face.embedding.float32_le for message in messages for face in message.faces]
-    size = dimension * 4
-    fitting = [content for content in contents if len(content) == size]
-    matrix = np.frombuffer(b"".join(fitting), dtype="<f4").reshape(-1, dimension).astype(np.float32, copy=False)
-    # NaN and Inf stay what they are in the sum, and fail the comparison.
-    with np.errstate(over="ignore", invalid="ignore"):
-        right = np.abs(np.einsum("ij,ij->i", matrix, matrix) - 1) <= _SURELY_UNIT
-    rows = zip(matrix, right.tolist(), strict=True)
-    vectors: list[Vector | None] = []
-    for content in contents:
-        vector, is_right = next(rows) if len(content) == size else (None, False)
-        vectors.append(vector if is_right else None)
-    return vectors
-
-
-def _photo_from_wire(message: pb.Photo, vectors: Sequence[Vector | None], gallery: GalleryRecord) -> PhotoRecord:
+def _photo_from_wire(message: pb.Photo, faces: FacesOfTable | None, gallery: GalleryRecord) -> PhotoRecord:
+    """faces: the photo's, where they are read already."""
     sha256, token_sha256, source, photo_id = (
         message.sha256,
         message.deletion_token_sha256,
@@ -84,9 +69,10 @@ def _photo_from_wire(message: pb.Photo, vectors: Sequence[Vector | None], galler
         raise InvalidField("photo.deletion_token_sha256", f"expected {SHA256_BYTES} bytes or none")
     if width < 0 or height < 0:
         raise InvalidField("photo.width", "a photo's size is not negative")
-    if not vectors:
+    face_count = len(message.faces)
+    if not face_count:
         raise InvalidField("photo.faces", "a photo is added with at least one face")
-    if len(vectors) > MAX_FACES:
+    if face_count > MAX_FACES:
         raise InvalidField("photo.faces", f"at most {MAX_FACES} faces are kept for one photo")
     store, key, collection, filename, person = texts = (
         source.store,
@@ -108,11 +94,11 @@ def _photo_from_wire(message: pb.Photo, vectors: Sequence[Vector | None], galler
         person,
         _consent_from_wire(message.consent) if message.HasField("consent") else None,
         token_sha256,
-        tuple([_face_from_wire(face, vectors[place], gallery, place) for place, face in enumerate(message.faces)]),
+        faces or tuple([_face_from_wire(face, gallery, place) for place, face in enumerate(message.faces)]),
     )
 
 
-def _face_from_wire(message: pb.StoredFace, vector: Vector | None, gallery: GalleryRecord, position: int) -> FaceRecord:
+def _face_from_wire(message: pb.StoredFace, gallery: GalleryRecord, position: int) -> FaceRecord:
     face = message.face
     embedding = face.embedding
     if not face.HasField("embedding"):
@@ -138,9 +124,9 @@ def _face_from_wire(message: pb.StoredFace, vector: Vector | None, gallery: Gall
         _name_infinite(position, box, landmarks, quality)
     if person:
         check_text(person, f"photo.faces[{position}].person")
-    if vector is None:
-        field = f"photo.faces[{position}].face.embedding.float32_le"
-        vector = decode_vector(embedding.float32_le, gallery.dimension, field)
+    vector = decode_vector(
+        embedding.float32_le, gallery.dimension, f"photo.faces[{position}].face.embedding.float32_le"
+    )
     return FaceRecord(0, face.index, box, landmarks, score, quality, face.primary, person, vector)
 
 
@@ -153,9 +139,7 @@ def _quality_from_wire(given: face_pb2.Quality) -> Quality:
         given.roll_degrees,
         given.size_pixels,
     )
-    # Numbers that this build does not know are dropped: they would not fit the column's type.
-    issues = given.issues
-    return Quality(measures, tuple([issue for issue in issues[:32] if 0 < issue < 1000]) if issues else ())
+    return Quality(measures, tuple(filter(is_kept, given.issues[:MAX_ISSUES])))
 
 
 def _name_infinite(

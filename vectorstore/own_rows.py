@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from vectorstore.catalog_face import CatalogFace
+from vectorstore.face_table import FaceTable
 from vectorstore.index.base import Ids, Vectors
 from vectorstore.records import PhotoRecord
 from vectorstore.rows_sql import Row, catalog_face_from_row
@@ -41,13 +42,13 @@ class IndexedFaces:
 
 @dataclass(frozen=True, slots=True)
 class OwnFaces:
-    """The faces of photos that were committed here, as they were given: ids (n,) ascending, vectors (n, dimension)."""
+    """The faces of photos that were committed here, as they were given: ids (n,) ascending, faces (n,)."""
 
     gallery_id: int
     ids: Ids
     photos: Sequence[PhotoRecord]
     create_time_us: int
-    vectors: Vectors
+    faces: FaceTable
 
     def is_of(self, gallery_id: int, face_ids: Sequence[int]) -> bool:
         """Tells whether these are the faces that a change names."""
@@ -55,21 +56,21 @@ class OwnFaces:
 
     def indexed(self) -> IndexedFaces:
         """Returns them as the index and the catalog take them."""
-        ids = iter(self.ids.tolist())
+        photos = [one for photo in self.photos for one in (photo,) * len(photo.faces)]
+        boxes = self.faces.boxes.tolist()
         faces = [
             CatalogFace(
-                face_id=next(ids),
+                face_id=face_id,
                 photo_id=photo.photo_id,
-                box=face.box,
-                person=face.person or photo.person,
+                box=None if box[0] != box[0] else tuple(box),
+                person=person or photo.person,
                 collection=photo.collection,
                 source=photo.source,
                 create_time_us=self.create_time_us,
             )
-            for photo in self.photos
-            for face in photo.faces
+            for face_id, photo, box, person in zip(self.ids.tolist(), photos, boxes, self.faces.persons, strict=True)
         ]
-        return IndexedFaces(self.gallery_id, self.ids, faces, self.vectors)
+        return IndexedFaces(self.gallery_id, self.ids, faces, self.faces.vectors)
 
 
 def merged(parts: Sequence[IndexedFaces], *, above: int, without: Collection[int]) -> IndexedFaces | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from vectorstore.catalog_face import to_microseconds
 from vectorstore.face_copy import FaceCopy, FaceRows
+from vectorstore.face_table import FaceTable
 from vectorstore.known_photos import NewPhoto
 from vectorstore.own_rows import OwnFaces
 from vectorstore.photo_copy import PHOTO_COLUMNS, PhotoCopy
@@ -48,19 +49,13 @@ class PreparedPhotos:
         photo_end = face_end = 0
         for gallery_id, run in itertools.groupby(photos, lambda new: new.gallery.gallery_id):
             own = [new.photo for new in run]
-            faces = [face for photo in own for face in photo.faces]
-            galleries.append(
-                FaceRows(
-                    gallery_id=gallery_id,
-                    photo_ids=[photo.photo_id.bytes for photo in own for _ in photo.faces],
-                    faces=faces,
-                    vectors=np.array([face.embedding for face in faces], dtype=np.float32),
-                )
-            )
+            faces = FaceTable.of([photo.faces for photo in own], photos[photo_end].gallery.dimension)
+            photo_ids = [one for photo in own for one in (photo.photo_id.bytes,) * len(photo.faces)]
+            galleries.append(FaceRows(gallery_id, photo_ids, faces))
             photo_start, face_start = photo_end, face_end
             photo_end, face_end = photo_start + len(own), face_start + len(faces)
             self._runs.append((gallery_id, slice(photo_start, photo_end), slice(face_start, face_end)))
-        self._vectors = [rows.vectors for rows in galleries]
+        self._faces = [rows.faces for rows in galleries]
         self._face_copy = FaceCopy(galleries)
         self._photo_copy = PhotoCopy([new.photo for new in photos], [new.gallery.gallery_id for new in photos])
         self.face_count = face_end
@@ -93,9 +88,9 @@ class PreparedPhotos:
                 ids[faces],
                 [new.photo for new in self._photos[photos]],
                 to_microseconds(given.create_time),
-                vectors,
+                table,
             )
-            for (gallery_id, photos, faces), vectors in zip(self._runs, self._vectors, strict=True)
+            for (gallery_id, photos, faces), table in zip(self._runs, self._faces, strict=True)
         }
 
 

@@ -66,7 +66,7 @@ class PhotoRecord(NamedTuple):
     person: str
     consent: Consent | None
     deletion_token_sha256: bytes
-    faces: tuple[FaceRecord, ...]
+    faces: Sequence[FaceRecord]
     create_time: datetime | None = None
     revision: int = 0
 

@@ -25,6 +25,7 @@ from tests.vectorstore.wire import (
     take_apart,
 )
 from vectorstore import adding, own_rows
+from vectorstore.face_table import FaceTable
 
 Rng = np.random.Generator
 CODE = grpc.StatusCode
@@ -230,7 +231,7 @@ async def test_a_batch_with_one_photo_that_postgresql_refuses_keeps_the_others(
 
 
 def _own(gallery_id: int, *face_ids: int) -> own_rows.OwnFaces:
-    return own_rows.OwnFaces(gallery_id, np.array(face_ids, np.int64), [], 0, np.zeros((len(face_ids), 1), np.float32))
+    return own_rows.OwnFaces(gallery_id, np.array(face_ids, np.int64), [], 0, FaceTable.empty(len(face_ids), 1))
 
 
 def _faces(gallery_id: int, *face_ids: int) -> own_rows.IndexedFaces:

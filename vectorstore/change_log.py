@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runtime import failpoints
 from runtime.errors import NotReady
@@ -20,6 +20,8 @@ _CHANGE_LOCK: Final = 0x7477_696E_0002
 _INSERT_SQL: Final = "INSERT INTO changes (revision, kind, gallery_id, photo_id, face_ids) VALUES ($1, $2, $3, $4, $5)"
 # In one exchange: within the turn each one counts. However often a transaction does so, it notifies once.
 _INSERT_AND_WAKE_SQL: Final = f"WITH change AS ({_INSERT_SQL}) SELECT pg_notify('{CHANNEL}', '')"
+# One step of any length: nobody else takes numbers meanwhile.
+_TAKE_REVISIONS_SQL: Final = "setval('revisions', nextval('revisions') + $1 - 1)"
 
 
 class ChangeKind(enum.StrEnum):
@@ -29,6 +31,21 @@ class ChangeKind(enum.StrEnum):
     DROP_GALLERY = "drop_gallery"
     ADD_PHOTO = "add_photo"
     DELETE_PHOTO = "delete_photo"
+
+
+# Returns the last revision and face id that were given out before, and wakes; all in one exchange, as above.
+_LOG_ADDED_SQL: Final = f"""
+    WITH numbers AS (
+        SELECT {_TAKE_REVISIONS_SQL} - $1 AS revision, setval('face_ids', nextval('face_ids') + $2 - 1) - $2 AS face_id
+    ), change AS (
+        INSERT INTO changes (revision, kind, gallery_id, face_ids)
+        SELECT revision + photo_stop, '{ChangeKind.ADD_PHOTO}', gallery_id,
+               ARRAY(SELECT generate_series(face_id + face_start + 1, face_id + face_stop))
+        FROM numbers, unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+            AS run (gallery_id, photo_stop, face_start, face_stop)
+    )
+    SELECT revision, face_id, CASE WHEN $7 THEN pg_notify('{CHANNEL}', '') END FROM numbers
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,15 @@ class Change:
     change_time: datetime
 
 
+class AddedRun(NamedTuple):
+    """Photos of one gallery among all that a transaction adds: where they end, and where their faces are."""
+
+    gallery_id: int
+    photo_stop: int
+    face_start: int
+    face_stop: int
+
+
 async def take_turn(connection: Any) -> None:
     """Waits until no other transaction is between its first revision and its commit."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _CHANGE_LOCK)
@@ -54,31 +80,30 @@ async def take_revisions(connection: Any, count: int, *, above: int = 0) -> list
     above: what was applied here. Raises NotReady when the database gives out numbers that were used already, as one
     does that was restored: who waits for such a revision would be told that it is applied.
     """
-    revisions, _ = await take_numbers(connection, count, 0, above=above)
-    return revisions
-
-
-async def take_numbers(
-    connection: Any, revision_count: int, face_count: int, *, above: int
-) -> tuple[list[int], list[int]]:
-    """Returns new revisions, as ``take_revisions`` does, and new face ids, ascending.
-
-    These are above those of every earlier commit, since the caller holds the turn.
-    """
-    # One step of any length: nobody else takes numbers meanwhile.
-    revision, face_id = await connection.fetchrow(
-        "SELECT setval('revisions', nextval('revisions') + $1 - 1), "
-        "CASE WHEN $2 > 0 THEN setval('face_ids', nextval('face_ids') + $2 - 1) ELSE 0 END",
-        revision_count,
-        face_count,
-    )
-    if revision - revision_count < above:
-        raise NotReady("the database is not the one that this replica follows")
-    return _up_to(revision, revision_count), _up_to(face_id, face_count)
-
-
-def _up_to(last: int, count: int) -> list[int]:
+    last = await connection.fetchval(f"SELECT {_TAKE_REVISIONS_SQL}", count)
+    _check_follows(last - count, above)
     return list(range(last - count + 1, last + 1))
+
+
+async def log_added(
+    connection: Any, runs: Sequence[AddedRun], photo_count: int, face_count: int, *, above: int
+) -> tuple[range, range]:
+    """Logs a change for each run, in the caller's turn; returns a revision for each photo, and an id for each face.
+
+    These are above those of every earlier commit. A change stands for all photos of its run, and has the last one's
+    revision. face_count: at least one. above: see ``take_revisions``.
+    """
+    wakes = not await failpoints.reach_async("changes.notify")
+    revision, face_id, _ = await connection.fetchrow(
+        _LOG_ADDED_SQL, photo_count, face_count, *zip(*runs, strict=True), wakes
+    )
+    _check_follows(revision, above)
+    return range(revision + 1, revision + photo_count + 1), range(face_id + 1, face_id + face_count + 1)
+
+
+def _check_follows(last_before: int, above: int) -> None:
+    if last_before < above:
+        raise NotReady("the database is not the one that this replica follows")
 
 
 async def write_change(

@@ -72,11 +72,8 @@ class FaceTable:
         columns: dict[str, Any] = {}
         for field in fields(cls):
             values = [getattr(part, field.name) for part in parts]
-            columns[field.name] = (
-                np.concatenate(values)
-                if isinstance(values[0], np.ndarray)
-                else [one for some in values for one in some]
-            )
+            is_array = isinstance(values[0], np.ndarray)
+            columns[field.name] = np.concatenate(values) if is_array else list(itertools.chain(*values))
         return cls(**columns)
 
     @classmethod

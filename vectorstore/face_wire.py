@@ -156,7 +156,7 @@ class _Layout:
 def _fill(table: FaceTable, places: Any, rows: _Matrix, layout: _Layout) -> _Mask:
     """Puts faces of one layout into their places; returns which of them are right."""
     values = layout.values(rows)
-    right: _Mask = np.isfinite(values).all(axis=1)
+    is_finite = np.isfinite(values).all(axis=1)
     start = 0
     for (part, names), column in zip(_PARTS.items(), (table.boxes, table.landmarks, table.qualities), strict=True):
         if part in layout.messages:
@@ -176,8 +176,8 @@ def _fill(table: FaceTable, places: Any, rows: _Matrix, layout: _Layout) -> _Mas
     table.vectors[places] = vectors
     # NaN and Inf stay what they are in the sum, and fail the comparison.
     with np.errstate(over="ignore", invalid="ignore"):
-        right &= np.abs(np.einsum("ij,ij->i", vectors, vectors) - 1) <= NORM_TOLERANCE
-    return right
+        is_unit: _Mask = np.abs(np.einsum("ij,ij->i", vectors, vectors) - 1) <= NORM_TOLERANCE
+    return is_unit & is_finite
 
 
 def _varints(content: bytes) -> Iterator[int]:

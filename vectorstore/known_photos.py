@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,13 +11,13 @@ from vectorstore.records import GalleryRecord, PhotoRecord, StoredPhoto
 from vectorstore.rows_sql import SHOWN_FACES_SQL, photo_from_row
 
 # The galleries that are there, then the photos: two looks, each by its index; an OR of both would read the whole table.
+# Where the batch is of several galleries, it also finds what is in another of them; that answers nobody.
 _KNOWN_SQL = """
-    SELECT gallery_id, NULL::uuid AS photo_id FROM galleries WHERE gallery_id = ANY($4::bigint[])
+    SELECT gallery_id, NULL::uuid AS photo_id FROM galleries WHERE gallery_id = ANY($3::bigint[])
     UNION ALL (
         SELECT NULL::bigint, photo_id FROM photos WHERE photo_id = ANY($1::uuid[])
         UNION
-        SELECT NULL::bigint, p.photo_id FROM unnest($2::bigint[], $3::bytea[]) AS wanted (gallery_id, sha256)
-        JOIN photos p ON p.gallery_id = wanted.gallery_id AND p.sha256 = wanted.sha256
+        SELECT NULL::bigint, photo_id FROM photos WHERE gallery_id = ANY($3::bigint[]) AND sha256 = ANY($2::bytea[])
     )
 """
 
@@ -51,13 +51,11 @@ class KnownPhotos:
     @classmethod
     async def read(cls, connection: Any, batch: Sequence[NewPhoto]) -> "KnownPhotos":
         """Looks for the batch's photos; the caller holds the turn, so that nothing is added meanwhile."""
-        gallery_ids = [new.gallery.gallery_id for new in batch]
         found = await connection.fetch(
             _KNOWN_SQL,
             [new.photo.photo_id for new in batch],
-            gallery_ids,
             [new.photo.sha256 for new in batch],
-            sorted(set(gallery_ids)),
+            sorted({new.gallery.gallery_id for new in batch}),
         )
         galleries = {row["gallery_id"] for row in found if row["photo_id"] is None}
         photo_ids = [row["photo_id"] for row in found if row["photo_id"] is not None]
@@ -69,6 +67,10 @@ class KnownPhotos:
                 faces_by_photo[face["photo_id"]].append(face)
             photos = [(row["gallery_id"], photo_from_row(row, faces_by_photo[row["photo_id"]])) for row in rows]
         return cls(galleries, photos)
+
+    def has_nothing_but(self, gallery_ids: Collection[int]) -> bool:
+        """Tells whether the galleries are there, and none of the photos."""
+        return not self._by_id and self._galleries.issuperset(gallery_ids)
 
     def answer_to(self, new: NewPhoto, position: int) -> StoredPhoto | SameAs | TwinError | None:
         """Returns the answer that is known already; takes note of a photo that is new, and returns None."""

@@ -76,7 +76,7 @@ class PhotoCopy:
             if photo.consent is not None and photo.consent.grant_time is None
         }
 
-    def content(self, revisions: Sequence[int], create_time: datetime) -> bytes:
+    def content(self, revisions: npt.NDArray[np.int64], create_time: datetime) -> bytes:
         """Returns what COPY photos (PHOTO_COLUMNS) FROM STDIN (FORMAT binary) reads."""
         self._rows["revision"] = revisions
         self._rows["create_time"] = to_postgres_us(create_time)

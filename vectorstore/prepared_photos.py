@@ -12,8 +12,12 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from vectorstore.audit import AuditAction
+from vectorstore.audit_copy import AUDIT_COLUMNS, AuditCopy
 from vectorstore.catalog_face import to_microseconds
+from vectorstore.change_log import AddedRun
 from vectorstore.face_copy import FaceCopy, FaceRows
 from vectorstore.face_table import FaceTable
 from vectorstore.known_photos import NewPhoto
@@ -32,8 +36,8 @@ _MANY_FACES: Final = 64
 class Given(NamedTuple):
     """What photos and faces are given within the turn, in their order."""
 
-    revisions: Sequence[int]
-    face_ids: Sequence[int]
+    revisions: range
+    face_ids: range
     create_time: datetime
 
 
@@ -43,8 +47,7 @@ class PreparedPhotos:
     def __init__(self, photos: Sequence[NewPhoto]) -> None:
         """photos: at least one, ``by_gallery``."""
         self._photos = photos
-        # For each gallery: its id, and where its photos and faces begin and end.
-        self._runs: list[tuple[int, slice, slice]] = []
+        self.runs: list[AddedRun] = []
         galleries = []
         photo_end = face_end = 0
         for gallery_id, run in itertools.groupby(photos, lambda new: new.gallery.gallery_id):
@@ -52,13 +55,24 @@ class PreparedPhotos:
             faces = FaceTable.of([photo.faces for photo in own], photos[photo_end].gallery.dimension)
             photo_ids = [one for photo in own for one in (photo.photo_id.bytes,) * len(photo.faces)]
             galleries.append(FaceRows(gallery_id, photo_ids, faces))
-            photo_start, face_start = photo_end, face_end
-            photo_end, face_end = photo_start + len(own), face_start + len(faces)
-            self._runs.append((gallery_id, slice(photo_start, photo_end), slice(face_start, face_end)))
+            photo_end += len(own)
+            self.runs.append(AddedRun(gallery_id, photo_end, face_end, face_end + len(faces)))
+            face_end += len(faces)
         self._faces = [rows.faces for rows in galleries]
         self._face_copy = FaceCopy(galleries)
         self._photo_copy = PhotoCopy([new.photo for new in photos], [new.gallery.gallery_id for new in photos])
+        self._audit_copy = AuditCopy(
+            AuditAction.ADD_PHOTO, [(new.gallery.name, new.photo.photo_id.bytes, new.request_id) for new in photos]
+        )
         self.face_count = face_end
+        contents = {(new.gallery.gallery_id, new.photo.sha256) for new in photos}
+        # Whether no two of them have one id, or one content in one gallery.
+        self.are_distinct = len(contents) == len({new.photo.photo_id for new in photos}) == len(photos)
+
+    @property
+    def gallery_ids(self) -> list[int]:
+        """Those of its photos."""
+        return [run.gallery_id for run in self.runs]
 
     def stored(self, given: Given) -> list[StoredPhoto]:
         """Returns what every photo is given, in order."""
@@ -71,27 +85,32 @@ class PreparedPhotos:
 
     async def copy_photos(self, connection: Any, given: Given) -> None:
         """Writes the photos in the caller's transaction."""
-        content = self._photo_copy.content(given.revisions, given.create_time)
+        content = self._photo_copy.content(_array(given.revisions), given.create_time)
         await connection.copy_to_table("photos", columns=PHOTO_COLUMNS, source=_each([content]), format="binary")
 
     async def copy_faces(self, connection: Any, given: Given) -> None:
         """Writes their faces."""
-        pieces = self._face_copy.content(np.array(given.face_ids, np.int64))
+        pieces = self._face_copy.content(_array(given.face_ids))
         await connection.copy_to_table("faces", columns=FACE_COLUMNS, source=_each(pieces), format="binary")
+
+    async def copy_audit(self, connection: Any, given: Given) -> None:
+        """Writes the entries of the audit log, in the caller's turn."""
+        content = self._audit_copy.content(_array(given.revisions))
+        await connection.copy_to_table("audit_log", columns=AUDIT_COLUMNS, source=_each([content]), format="binary")
 
     def own_faces(self, given: Given) -> dict[int, OwnFaces]:
         """Returns by the revision of its change what the follower needs of each gallery's faces."""
-        ids = np.array(given.face_ids, np.int64)
-        return {
-            given.revisions[photos.stop - 1]: OwnFaces(
-                gallery_id,
-                ids[faces],
-                [new.photo for new in self._photos[photos]],
-                to_microseconds(given.create_time),
-                table,
+        ids = _array(given.face_ids)
+        own: dict[int, OwnFaces] = {}
+        photo_start = 0
+        for (gallery_id, photo_stop, *faces), table in zip(self.runs, self._faces, strict=True):
+            photos = [new.photo for new in self._photos[photo_start:photo_stop]]
+            create_time_us = to_microseconds(given.create_time)
+            own[given.revisions[photo_stop - 1]] = OwnFaces(
+                gallery_id, ids[slice(*faces)], photos, create_time_us, table
             )
-            for (gallery_id, photos, faces), table in zip(self._runs, self._faces, strict=True)
-        }
+            photo_start = photo_stop
+        return own
 
 
 def by_gallery(photos: Sequence[NewPhoto], places: Iterable[int]) -> list[int]:
@@ -109,3 +128,7 @@ async def prepare(photos: Sequence[NewPhoto]) -> PreparedPhotos:
 async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
+
+
+def _array(numbers: range) -> npt.NDArray[np.int64]:
+    return np.arange(numbers.start, numbers.stop, dtype=np.int64)

@@ -11,9 +11,7 @@ from typing import Any
 
 from runtime import failpoints
 from runtime.errors import TwinError
-from vectorstore import audit, change_log
-from vectorstore.audit import AuditAction
-from vectorstore.change_log import ChangeKind
+from vectorstore import change_log
 from vectorstore.database import Database
 from vectorstore.known_photos import KnownPhotos, NewPhoto, SameAs
 from vectorstore.metrics import ADD_BATCH_PHOTOS, PHOTOS_ADDED
@@ -40,7 +38,11 @@ async def store_photos(
     async with contextlib.AsyncExitStack() as after_commit, database.writing() as connection:
         await change_log.take_turn(connection)
         known = await KnownPhotos.read(connection, batch)
-        answers = [known.answer_to(new, position) for position, new in enumerate(batch)]
+        answers: list[StoredPhoto | SameAs | TwinError | None]
+        if prepared is not None and prepared.are_distinct and known.has_nothing_but(prepared.gallery_ids):
+            answers = [None] * len(batch)
+        else:
+            answers = [known.answer_to(new, position) for position, new in enumerate(batch)]
         places = by_gallery(batch, [position for position, answer in enumerate(answers) if answer is None])
         added: dict[int, StoredPhoto] = {}
         if places:
@@ -65,25 +67,16 @@ async def _write(
 
     Returns what the photos were given, and by the revision of its change what the follower needs of each gallery.
     """
-    numbers = await change_log.take_numbers(connection, len(new), prepared.face_count, above=applied_revision)
+    numbers = await change_log.log_added(
+        connection, prepared.runs, len(new), prepared.face_count, above=applied_revision
+    )
     given = Given(*numbers, datetime.now(UTC))
     await failpoints.reach_async("add.before_copy")
     await prepared.copy_photos(connection, given)
     await failpoints.reach_async("add.between_copies")
     await prepared.copy_faces(connection, given)
-    own_faces = prepared.own_faces(given)
-    for revision, faces in own_faces.items():
-        await change_log.insert_change(connection, revision, ChangeKind.ADD_PHOTO, faces.gallery_id, faces.ids.tolist())
-    stored = prepared.stored(given)
-    await audit.copy_entries(
-        connection,
-        AuditAction.ADD_PHOTO,
-        [
-            (one.gallery.name, given.photo_id, given.revision, one.request_id)
-            for one, given in zip(new, stored, strict=True)
-        ],
-    )
-    return stored, own_faces
+    await prepared.copy_audit(connection, given)
+    return prepared.stored(given), prepared.own_faces(given)
 
 
 def _outcome(

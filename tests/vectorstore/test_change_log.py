@@ -31,7 +31,8 @@ async def _add_slowly(url: str, gallery_id: int, rng: Rng, count: int) -> None:
             await asyncio.sleep(rng.random() * 0.01)
             async with connection.transaction():
                 await change_log.take_turn(connection)
-                _revision, (face_id,) = await change_log.take_numbers(connection, 1, 1, above=0)
+                await change_log.take_revisions(connection, 1, above=0)
+                face_id = await connection.fetchval("SELECT nextval('face_ids')")
                 photo_id = await connection.fetchval(
                     "INSERT INTO photos (photo_id, gallery_id, revision, sha256, person, collection, source_store, "
                     "source_key) VALUES (gen_random_uuid(), $1, $2, $3, '', '', '', '') RETURNING photo_id",

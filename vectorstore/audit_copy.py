@@ -1,0 +1,46 @@
+"""Entries of the audit log in the binary form of COPY, made before their changes have revisions."""
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vectorstore.audit import AuditAction
+from vectorstore.copy_binary import HEADER, TRAILER
+
+AUDIT_COLUMNS: Final = ("action", "gallery", "photo_id", "revision", "request_id")
+_COUNT: Final = struct.pack(">h", len(AUDIT_COLUMNS))
+_UUID_SIZE: Final = struct.pack(">i", 16)
+# With its size.
+_NO_REVISION: Final = struct.pack(">iq", 8, 0)
+
+
+class AuditCopy:
+    """Entries (n,), at least one: (gallery, 16 bytes of the photo's UUID, the call's id) of each."""
+
+    def __init__(self, action: AuditAction, entries: Sequence[tuple[str, bytes, str]]) -> None:
+        name = _text(action.value)
+        beginnings = {gallery: _COUNT + name + _text(gallery) + _UUID_SIZE for gallery, _, _ in entries}
+        ends = {request_id: _text(request_id) for _, _, request_id in entries}
+        rows = [
+            b"".join((beginnings[gallery], photo_id, _NO_REVISION, ends[request_id]))
+            for gallery, photo_id, request_id in entries
+        ]
+        self._content = bytearray(b"".join((HEADER, *rows, TRAILER)))
+        row_stops = len(HEADER) + np.cumsum([len(row) for row in rows])
+        # Where the revisions' bytes are.
+        starts = row_stops - [len(ends[request_id]) + 8 for _, _, request_id in entries]
+        self._revisions_at = starts[:, None] + np.arange(8)
+
+    def content(self, revisions: npt.NDArray[np.int64]) -> bytes:
+        """Returns what COPY audit_log (AUDIT_COLUMNS) FROM STDIN (FORMAT binary) reads."""
+        content = np.frombuffer(self._content, np.uint8)
+        content[self._revisions_at] = revisions.astype(">i8").view(np.uint8).reshape(-1, 8)
+        return content.tobytes()
+
+
+def _text(text: str) -> bytes:
+    content = text.encode()
+    return struct.pack(">i", len(content)) + content

@@ -57,8 +57,8 @@ class _Batch:
     prepared: PreparedPhotos | None
 
 
-def _byte_count(photo: PhotoRecord, gallery: GalleryRecord) -> int:
-    return len(photo.faces) * (gallery.dimension * 4 + 200) + 500
+def _byte_count(photos: Sequence[PhotoRecord], gallery: GalleryRecord) -> int:
+    return sum([len(photo.faces) for photo in photos]) * (gallery.dimension * 4 + 200) + 500 * len(photos)
 
 
 class PhotoAdder:
@@ -88,7 +88,7 @@ class PhotoAdder:
         """
         request_id = logs.request_id.get()
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        byte_count = sum(_byte_count(photo, gallery) for photo in photos)
+        byte_count = _byte_count(photos, gallery)
         await self._photos.take(len(photos))
         try:
             await self._bytes.take(byte_count)

@@ -120,7 +120,7 @@ def by_gallery(photos: Sequence[NewPhoto], places: Iterable[int]) -> list[int]:
 
 async def prepare(photos: Sequence[NewPhoto]) -> PreparedPhotos:
     """Prepares photos; many in a thread."""
-    if sum(len(new.photo.faces) for new in photos) < _MANY_FACES:
+    if len(photos) < _MANY_FACES and sum(len(new.photo.faces) for new in photos) < _MANY_FACES:
         return PreparedPhotos(photos)
     return await asyncio.get_running_loop().run_in_executor(_PREPARING, PreparedPhotos, photos)
 

@@ -20,6 +20,9 @@ from benchmarks.search_data import Task, load
 
 # Contestants that are processes of processes end them first.
 _STOP_PATIENCE_S: Final = 120
+# Asked before each measurement and not counted: whoever waited while the others were measured finds the caches cold,
+# and the system may have taken memory that lay idle.
+_WARM_PROBES: Final = 16
 
 
 class WorkerFailed(Exception):
@@ -103,7 +106,7 @@ class _Bench:
         spread = np.linspace(0, len(self._task.probes) - 1, min(probe_count, len(self._task.probes))).astype(np.int64)
         probes = self._task.probes[spread]
         with contextlib.suppress(NotImplementedError):
-            self._contestant.search(probes[:1], variant, self._threads)
+            self._contestant.search(probes[:_WARM_PROBES], variant, self._threads)
         return self._contestant.under_load(probes, variant, callers, self._threads, duration_s)
 
     def change(self) -> Changed | None:

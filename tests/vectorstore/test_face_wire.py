@@ -12,7 +12,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from runtime.errors import TwinError
 from tests.vectorstore.wire import DIMENSION, MODEL, random_unit
 from vectorstore.face_table import FacesOfTable, FaceTable
-from vectorstore.face_wire import _Layout, read_faces
+from vectorstore.face_wire import _VALUES, _Layout, read_faces
 from vectorstore.incoming import _face_from_wire, photos_from_wire
 from vectorstore.records import CAUTIOUS_CALIBRATION, FaceRecord, GalleryRecord
 
@@ -110,6 +110,19 @@ def test_columns_hold_what_each_face_says(seed: int) -> None:
         for place, record in enumerate(alone)
         if record is not None and record.face_index >= 0 and faces[place].face.embedding.ByteSize()
     )
+
+
+def test_every_field_of_a_face_is_read_or_left_out_on_purpose() -> None:
+    def leaves(descriptor: Any, parent: str = "") -> set[str]:
+        found: set[str] = set()
+        for field in descriptor.fields:
+            name = parent + field.name
+            found |= leaves(field.message_type, f"{name}.") if field.message_type is not None else {name}
+        return found
+
+    apart = {"index", "primary", "embedding.float32_le", "embedding.model_id", "quality.issues"}
+    not_kept = {name for name in leaves(face_pb2.Face.DESCRIPTOR) if name.startswith("attributes.")}
+    assert leaves(face_pb2.Face.DESCRIPTOR) == {*_VALUES, *apart, *not_kept}
 
 
 def test_what_is_not_known_is_read_one_by_one() -> None:

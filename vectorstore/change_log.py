@@ -33,7 +33,8 @@ class ChangeKind(enum.StrEnum):
     DELETE_PHOTO = "delete_photo"
 
 
-# Returns the last revision and face id that were given out before, and wakes; all in one exchange, as above.
+# Returns the last revision and face id that were given out before, and wakes; all in one exchange, as above. Numbers
+# that were used already, which the caller refuses, are not written.
 _LOG_ADDED_SQL: Final = f"""
     WITH numbers AS (
         SELECT {_TAKE_REVISIONS_SQL} - $1 AS revision, setval('face_ids', nextval('face_ids') + $2 - 1) - $2 AS face_id
@@ -43,8 +44,9 @@ _LOG_ADDED_SQL: Final = f"""
                ARRAY(SELECT generate_series(face_id + face_start + 1, face_id + face_stop))
         FROM numbers, unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
             AS run (gallery_id, photo_stop, face_start, face_stop)
+        WHERE revision >= $7
     )
-    SELECT revision, face_id, CASE WHEN $7 THEN pg_notify('{CHANNEL}', '') END FROM numbers
+    SELECT revision, face_id, CASE WHEN $8 THEN pg_notify('{CHANNEL}', '') END FROM numbers
 """  # noqa: S608
 
 
@@ -95,7 +97,7 @@ async def log_added(
     """
     wakes = not await failpoints.reach_async("changes.notify")
     revision, face_id, _ = await connection.fetchrow(
-        _LOG_ADDED_SQL, photo_count, face_count, *zip(*runs, strict=True), wakes
+        _LOG_ADDED_SQL, photo_count, face_count, *zip(*runs, strict=True), above, wakes
     )
     _check_follows(revision, above)
     return range(revision + 1, revision + photo_count + 1), range(face_id + 1, face_id + face_count + 1)

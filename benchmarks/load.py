@@ -69,15 +69,16 @@ def in_threads(search: Search, probes: Rows, callers: int, threads: int, duratio
         waiting.put(started)
 
     def work(number: int) -> None:
-        turn = number
-        while time.perf_counter() - started < duration_s:
+        # At least one each, however late the thread comes to its turn.
+        for turn in itertools.count(number, threads):
             asked = waiting.get()
             row = turn % len(probes)
             search(probes[row : row + 1], 1)
             answered = time.perf_counter()
             latencies[number].append(answered - asked)
             waiting.put(answered)
-            turn += threads
+            if answered - started >= duration_s:
+                return
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
     for worker in workers:
@@ -101,10 +102,11 @@ async def from_clients(ask: Ask, probes: Rows, callers: int, duration_s: float) 
     async def caller(number: int) -> None:
         for turn in turns:
             begun = time.perf_counter()
-            if callers > 1 and begun - started >= duration_s:
-                return
             await ask(number, probes[turn % len(probes)])
-            latencies.append(time.perf_counter() - begun)
+            answered = time.perf_counter()
+            latencies.append(answered - begun)
+            if callers > 1 and answered - started >= duration_s:
+                return
 
     await asyncio.gather(*(caller(number) for number in range(callers)))
     return summary("clients", callers, latencies, time.perf_counter() - started)

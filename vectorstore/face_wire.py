@@ -44,13 +44,18 @@ def is_kept(issue: int) -> bool:
     return 0 < issue < 1000
 
 
-def read_faces(faces: Sequence[pb.StoredFace], gallery: GalleryRecord) -> tuple[FaceTable, list[bool]]:
-    """Returns faces as a table, and for each whether it is right and in there; the others take a closer look."""
+def read_faces(faces: Sequence[pb.StoredFace], gallery: GalleryRecord) -> tuple[FaceTable | None, list[bool]]:
+    """Returns faces as a table, and for each whether it is right and in there; the others take a closer look.
+
+    None where so many of them lack a vector that a table would take more memory than the message.
+    """
+    contents = [face.face.SerializeToString() for face in faces]
+    if sum(map(len, contents)) < 4 * gallery.dimension * len(faces):
+        return None, []
     table = FaceTable.empty(len(faces), gallery.dimension)
     persons = [face.person for face in faces]
     table.persons[:] = persons  # type: ignore[index]
     right = np.zeros(len(faces), np.bool_)
-    contents = [face.face.SerializeToString() for face in faces]
     by_size: dict[int, list[int]] = defaultdict(list)
     for place, content in enumerate(contents):
         by_size[len(content)].append(place)

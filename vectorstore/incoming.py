@@ -13,7 +13,7 @@ from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from runtime.errors import InvalidField, ModelMismatch, TwinError
 from runtime.names import MAX_TEXT_CHARACTERS, check_photo_id, check_text
 from runtime.vectors import decode_vector
-from vectorstore.face_table import FacesOfTable
+from vectorstore.face_table import FacesOfTable, FaceTable
 from vectorstore.face_wire import MAX_ISSUES, is_kept, read_faces
 from vectorstore.records import Consent, FaceRecord, GalleryRecord, PhotoRecord, Quality, Source
 
@@ -39,8 +39,12 @@ def check_finite(values: tuple[float, ...], field: str) -> None:
 
 def photos_from_wire(messages: Sequence[pb.Photo], gallery: GalleryRecord) -> list[PhotoRecord | TwinError]:
     """Returns for each message the photo to add to the gallery, or why it cannot be kept."""
-    many = [face for message in messages for face in message.faces]
-    table, right = read_faces(many, gallery) if len(many) >= _MANY_FACES else (None, [])
+    table: FaceTable | None = None
+    right: list[bool] = []
+    if all(len(message.faces) <= MAX_FACES for message in messages):
+        many = [face for message in messages for face in message.faces]
+        if len(many) >= _MANY_FACES:
+            table, right = read_faces(many, gallery)
     photos: list[PhotoRecord | TwinError] = []
     start = 0
     for message in messages:

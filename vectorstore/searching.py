@@ -1,4 +1,4 @@
-"""Where searches run: a few threads, off the event loop, that answer together what waits for the same scan."""
+"""Where searches run: in a few threads, which answer together what waits for one scan; or on the event loop."""
 
 import asyncio
 import concurrent.futures
@@ -86,7 +86,7 @@ class Searcher:
         timeout_s: float,
         finish: Callable[[list[FoundResult]], Answer],
     ) -> Answer:
-        """Answers every target and returns what ``finish``, in the same thread, makes of the answers.
+        """Answers every target and returns what ``finish``, where they were found, makes of the answers.
 
         A thousand queries find up to a million matches: making a message of them would hold up the event loop for
         seconds. Raises Overloaded at once when the queue is full, and what the search itself raises.
@@ -119,21 +119,20 @@ class Searcher:
         start_s = time.monotonic()
 
         def check() -> None:
-            waiting.check()
             self._short.check(start_s)
+            waiting.check()
 
+        answered = False
         try:
             (outcome,) = _search(waiting.view, [waiting.job._replace(check_wanted=check)])
             if isinstance(outcome, Exception):
                 raise outcome
             answer = waiting.finish(outcome)
-        except TakesLongerError:
-            self._short.note(waiting.view, waiting.order, time.monotonic() - start_s)
-            raise
+            answered = True
+            return answer
         finally:
+            self._short.note(waiting.view, waiting.order, time.monotonic() - start_s, answered=answered)
             self._short.note_answered()
-        self._short.note(waiting.view, waiting.order, time.monotonic() - start_s)
-        return answer
 
     def _enqueue(self, waiting: _Waiting) -> None:
         """Lets a thread answer, another one than those at work where there is one."""
@@ -191,8 +190,9 @@ class Searcher:
     def _deliver(self, group: Sequence[_Waiting], outcomes: Sequence[Any], duration_s: float) -> None:
         self._open -= len(group)
         first = group[0]
-        if len(group) == first.query_count == 1 and not isinstance(outcomes[0], Exception):
-            self._short.note(first.view, first.order, duration_s)
+        if len(group) == first.query_count == 1:
+            answered = not isinstance(outcomes[0], Exception)
+            self._short.note(first.view, first.order, duration_s, answered=answered)
         self._short.note_answered()
         for waiting, outcome in zip(group, outcomes, strict=True):
             if waiting.answer.done():

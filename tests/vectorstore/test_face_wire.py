@@ -101,6 +101,7 @@ def test_columns_hold_what_each_face_says(seed: int) -> None:
         if rng.random() < 0.1:
             _spoil(face, rng)
     table, right = read_faces(faces, GALLERY)
+    assert table is not None
     alone = [_by_itself(face) for face in faces]
     for place, record in enumerate(alone):
         assert not right[place] or (record is not None and _same(table.record(place), record))
@@ -160,7 +161,7 @@ def test_a_table_of_photos_has_their_faces_in_order_wherever_these_came_from() -
     wire = [_face(rng) for _ in range(40)]
     for face in wire:
         face.face.index = 1
-    tables = [read_faces(wire[:20], GALLERY)[0], read_faces(wire[20:], GALLERY)[0]]
+    tables: list[Any] = [read_faces(wire[:20], GALLERY)[0], read_faces(wire[20:], GALLERY)[0]]
     single = (_face_from_wire(wire[5], GALLERY, 0),)
     first, second = tables
     photos: list[Any] = [
@@ -180,3 +181,21 @@ def test_a_table_of_photos_has_their_faces_in_order_wherever_these_came_from() -
     assert all(_same(table.record(place), face) for place, face in enumerate(expected))
     for field in dataclasses.fields(table):
         assert len(getattr(table, field.name)) == len(expected)
+
+
+def test_a_table_never_takes_much_more_than_its_message() -> None:
+    # Two bytes each: as a table they would be a thousand times as large.
+    faces = [pb.StoredFace(face=face_pb2.Face()) for _ in range(1000)]
+    assert read_faces(faces, GALLERY) == (None, [])
+    photo = pb.Photo(sha256=bytes(32), faces=faces)
+    photo.source.key = "a.jpg"
+    (read,) = photos_from_wire([photo], GALLERY)
+    assert isinstance(read, TwinError)
+
+
+def test_a_photo_of_too_many_faces_is_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vectorstore.incoming.read_faces", lambda *_: pytest.fail("read"))
+    photo = pb.Photo(sha256=bytes(32), faces=[_face(np.random.default_rng(4))] * 1001)
+    photo.source.key = "a.jpg"
+    (read,) = photos_from_wire([photo], GALLERY)
+    assert isinstance(read, TwinError)

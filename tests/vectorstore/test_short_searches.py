@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,7 @@ class _View:
     def __init__(self) -> None:
         self.index = SimpleNamespace(is_local=True)
         self.lock = SharedLock()
+        self.catalog: Sequence[int] = range(100)
 
 
 class _Searches:
@@ -90,7 +91,10 @@ async def test_a_lone_search_is_the_loops_own_once_it_is_known_to_be_short(
     await _ask(searcher, _View())
     await _ask(searcher, view, SearchOrder(500, Mode.NEAREST))
     await _ask(searcher, view, SearchOrder(10, Mode.NEAREST, exact=True))
-    assert searches.threads[3:] == ["search_0"] * 3
+    # Which looks at as many neighbours at first, and may look at more.
+    await _ask(searcher, view, SearchOrder(35, Mode.NEAREST))
+    await _ask(searcher, view, SearchOrder(10, Mode.LOOKALIKE))
+    assert searches.threads[3:] == ["search_0"] * 5
 
 
 async def test_one_that_takes_long_is_followed_by_one_in_a_thread(searcher: Searcher, searches: _Searches) -> None:
@@ -160,6 +164,42 @@ async def test_a_gallery_that_waits_for_a_device_or_another_program_is_searched_
     assert searches.threads == ["search_0"] * 3
 
 
+async def test_the_faces_of_a_person_are_a_threads(searcher: Searcher, searches: _Searches) -> None:
+    view = _View()
+    for _ in range(3):
+        await _ask(searcher, view, SearchOrder(10, Mode.SAME_PERSON))
+    assert searches.threads == ["search_0"] * 3
+
+
+async def test_a_gallery_that_has_grown_is_measured_anew(searcher: Searcher, searches: _Searches) -> None:
+    view = _View()
+    await _ask(searcher, view)
+    view.catalog = range(140)
+    await _ask(searcher, view)
+    view.catalog = range(300)
+    await _ask(searcher, view)
+    await _ask(searcher, view)
+    assert searches.threads == ["search_0", _LOOP, "search_0", _LOOP]
+
+
+async def test_one_that_took_long_and_failed_is_followed_by_one_in_a_thread(
+    searcher: Searcher, searches: _Searches
+) -> None:
+    view = _View()
+    await _ask(searcher, view)
+
+    def fail_late(job: SearchJob) -> None:
+        time.sleep(1.1)
+        raise NotFound("face")
+
+    searches.work = fail_late
+    with pytest.raises(NotFound):
+        await _ask(searcher, view)
+    searches.work = lambda job: None
+    await _ask(searcher, view)
+    assert searches.threads == ["search_0", _LOOP, "search_0"]
+
+
 async def test_the_loop_does_not_wait_for_a_writer(searcher: Searcher, searches: _Searches) -> None:
     view = _View()
     await _ask(searcher, view)
@@ -203,7 +243,7 @@ async def test_loop_and_threads_give_one_answer(stub: Any, rng: Rng, monkeypatch
     monkeypatch.setattr(searching, "search_gallery", noted)
     vectors = [random_unit(rng) for _ in range(40)]
     stored = [await add_one(stub, photo(vector)) for vector in vectors]
-    for mode in (pb.MATCH_MODE_LOOKALIKE, pb.MATCH_MODE_SAME_PERSON, pb.MATCH_MODE_NEAREST):
+    for mode in (pb.MATCH_MODE_LOOKALIKE, pb.MATCH_MODE_NEAREST):
         answers = {}
         for short_s, place in ((0.0, "search"), (1.0, _LOOP)):
             monkeypatch.setattr(short_searches, "_SHORT_S", short_s)

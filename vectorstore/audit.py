@@ -12,7 +12,7 @@ yet.
 
 import enum
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,15 +77,6 @@ async def write_entry(
         revision,
         logs.request_id.get(),
         photo_count,
-    )
-
-
-async def copy_entries(connection: Any, action: AuditAction, photos: Sequence[tuple[str, uuid.UUID, int, str]]) -> None:
-    """Records many photos at once, in the caller's turn: (gallery, photo_id, revision, the call's id) of each."""
-    await connection.copy_records_to_table(
-        "audit_log",
-        columns=("action", "gallery", "photo_id", "revision", "request_id"),
-        records=[(action.value, *photo) for photo in photos],
     )
 
 

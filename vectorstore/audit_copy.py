@@ -1,17 +1,17 @@
 """Entries of the audit log in the binary form of COPY, made before their changes have revisions."""
 
+import io
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from vectorstore.audit import AuditAction
 from vectorstore.copy_binary import HEADER, TRAILER
 
-AUDIT_COLUMNS: Final = ("action", "gallery", "photo_id", "revision", "request_id")
-_COUNT: Final = struct.pack(">h", len(AUDIT_COLUMNS))
+_COLUMNS: Final = ("action", "gallery", "photo_id", "revision", "request_id")
+_COUNT: Final = struct.pack(">h", len(_COLUMNS))
 _UUID_SIZE: Final = struct.pack(">i", 16)
 # With its size.
 _NO_REVISION: Final = struct.pack(">iq", 8, 0)
@@ -34,11 +34,12 @@ class AuditCopy:
         starts = row_stops - [len(ends[request_id]) + 8 for _, _, request_id in entries]
         self._revisions_at = starts[:, None] + np.arange(8)
 
-    def content(self, revisions: npt.NDArray[np.int64]) -> bytes:
-        """Returns what COPY audit_log (AUDIT_COLUMNS) FROM STDIN (FORMAT binary) reads."""
+    async def write(self, connection: Any, revisions: Sequence[int]) -> None:
+        """Records them with their revisions (n,), in the caller's turn."""
         content = np.frombuffer(self._content, np.uint8)
-        content[self._revisions_at] = revisions.astype(">i8").view(np.uint8).reshape(-1, 8)
-        return content.tobytes()
+        content[self._revisions_at] = np.array(revisions, ">i8").view(np.uint8).reshape(-1, 8)
+        source = io.BytesIO(self._content)
+        await connection.copy_to_table("audit_log", columns=_COLUMNS, source=source, format="binary")
 
 
 def _text(text: str) -> bytes:

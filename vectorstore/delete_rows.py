@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vectorstore import audit, change_log
+from vectorstore import change_log
 from vectorstore.audit import AuditAction
+from vectorstore.audit_copy import AuditCopy
 from vectorstore.change_log import ChangeKind
 from vectorstore.records import DeletionRecord
 from vectorstore.rows_sql import deletion_from_row
@@ -76,12 +77,6 @@ async def delete_rows(
             connection, revision, ChangeKind.DELETE_PHOTO, gallery_id, sorted(gone[gallery_id])
         )
     request_ids = {one.photo_id: one.request_id for one in doomed}
-    await audit.copy_entries(
-        connection,
-        action,
-        [
-            (photo["gallery"] or "", photo["photo_id"], revision, request_ids[photo["photo_id"]])
-            for photo, revision in zip(photos, revisions, strict=True)
-        ],
-    )
+    entries = [(photo["gallery"] or "", photo["photo_id"].bytes, request_ids[photo["photo_id"]]) for photo in photos]
+    await AuditCopy(action, entries).write(connection, revisions)
     return {row["photo_id"]: deletion_from_row(row) for row in rows}

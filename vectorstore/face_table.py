@@ -17,7 +17,10 @@ _NOTHING: Final = np.float32(np.nan)
 
 @dataclass(frozen=True, slots=True)
 class FaceTable:
-    """Faces (n,) of one dimension; what they are is said in FaceRecord. NaN in the first place: came without."""
+    """Faces (n,) of one dimension; what they are is said in FaceRecord. NaN in the first place: came without.
+
+    boxes (n, 4), landmarks (n, 10), qualities (n, 6), vectors (n, dimension); all others (n,).
+    """
 
     indexes: npt.NDArray[np.int32]
     boxes: _Floats
@@ -26,8 +29,8 @@ class FaceTable:
     qualities: _Floats
     primaries: npt.NDArray[np.bool_]
     vectors: Vectors
-    issues: Sequence[tuple[int, ...]]
-    persons: Sequence[str]
+    issues: list[tuple[int, ...]]
+    persons: list[str]
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -45,7 +45,7 @@ def is_kept(issue: int) -> bool:
 
 
 def read_faces(faces: Sequence[pb.StoredFace], gallery: GalleryRecord) -> tuple[FaceTable | None, list[bool]]:
-    """Returns faces as a table, and for each whether it is right and in there; the others take a closer look.
+    """Returns faces (n,) as a table, and for each whether it is right and in there; the others take a closer look.
 
     None where so many of them lack a vector that a table would take more memory than the message.
     """
@@ -54,7 +54,7 @@ def read_faces(faces: Sequence[pb.StoredFace], gallery: GalleryRecord) -> tuple[
         return None, []
     table = FaceTable.empty(len(faces), gallery.dimension)
     persons = [face.person for face in faces]
-    table.persons[:] = persons  # type: ignore[index]
+    table.persons[:] = persons
     right = np.zeros(len(faces), np.bool_)
     by_size: dict[int, list[int]] = defaultdict(list)
     for place, content in enumerate(contents):
@@ -150,7 +150,7 @@ class _Layout:
         return alike
 
     def values(self, rows: _Matrix) -> npt.NDArray[np.float32]:
-        """Returns _VALUES of each row; 0, which the wire leaves out, where there is none."""
+        """Returns (rows, _VALUES) of rows (n, bytes); 0, which the wire leaves out, where there is none."""
         values = np.zeros((len(rows), len(_VALUES)), np.float32)
         there = [place for place, name in enumerate(_VALUES) if name in self.floats]
         starts = np.array([self.floats[_VALUES[place]] for place in there], np.intp)
@@ -176,7 +176,7 @@ def _fill(table: FaceTable, places: Any, rows: _Matrix, layout: _Layout) -> _Mas
     if (issues := layout.spans.get("quality.issues")) is not None:
         kept = tuple(filter(is_kept, list(_varints(layout.content[issues]))[:MAX_ISSUES]))
         for place in np.arange(len(table))[places].tolist():
-            table.issues[place] = kept  # type: ignore[index]
+            table.issues[place] = kept
     vectors = rows[:, layout.spans["embedding.float32_le"]].view("<f4").astype(np.float32)
     table.vectors[places] = vectors
     # NaN and Inf stay what they are in the sum, and fail the comparison.

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vectorstore.audit import AuditAction
-from vectorstore.audit_copy import AUDIT_COLUMNS, AuditCopy
+from vectorstore.audit_copy import AuditCopy
 from vectorstore.catalog_face import to_microseconds
 from vectorstore.change_log import AddedRun
 from vectorstore.face_copy import FaceCopy, FaceRows
@@ -95,21 +95,20 @@ class PreparedPhotos:
 
     async def copy_audit(self, connection: Any, given: Given) -> None:
         """Writes the entries of the audit log, in the caller's turn."""
-        content = self._audit_copy.content(_array(given.revisions))
-        await connection.copy_to_table("audit_log", columns=AUDIT_COLUMNS, source=_each([content]), format="binary")
+        await self._audit_copy.write(connection, given.revisions)
 
     def own_faces(self, given: Given) -> dict[int, OwnFaces]:
         """Returns by the revision of its change what the follower needs of each gallery's faces."""
         ids = _array(given.face_ids)
+        create_time_us = to_microseconds(given.create_time)
         own: dict[int, OwnFaces] = {}
         photo_start = 0
-        for (gallery_id, photo_stop, *faces), table in zip(self.runs, self._faces, strict=True):
-            photos = [new.photo for new in self._photos[photo_start:photo_stop]]
-            create_time_us = to_microseconds(given.create_time)
-            own[given.revisions[photo_stop - 1]] = OwnFaces(
-                gallery_id, ids[slice(*faces)], photos, create_time_us, table
+        for run, faces in zip(self.runs, self._faces, strict=True):
+            photos = [new.photo for new in self._photos[photo_start : run.photo_stop]]
+            own[given.revisions[run.photo_stop - 1]] = OwnFaces(
+                run.gallery_id, ids[run.face_start : run.face_stop], photos, create_time_us, faces
             )
-            photo_start = photo_stop
+            photo_start = run.photo_stop
         return own
 
 
@@ -120,7 +119,7 @@ def by_gallery(photos: Sequence[NewPhoto], places: Iterable[int]) -> list[int]:
 
 async def prepare(photos: Sequence[NewPhoto]) -> PreparedPhotos:
     """Prepares photos; many in a thread."""
-    if len(photos) < _MANY_FACES and sum(len(new.photo.faces) for new in photos) < _MANY_FACES:
+    if sum(len(new.photo.faces) for new in photos) < _MANY_FACES:
         return PreparedPhotos(photos)
     return await asyncio.get_running_loop().run_in_executor(_PREPARING, PreparedPhotos, photos)
 

@@ -80,6 +80,17 @@ async def _ask(searcher: Searcher, view: Any, order: SearchOrder = _ORDER, count
     return await searcher.search(view, [1] * count, order, 5.0, lambda results: results)
 
 
+async def _fail(searcher: Searcher, searches: _Searches, view: Any, after_s: float = 0.0) -> None:
+    def fail(job: SearchJob) -> None:
+        time.sleep(after_s)
+        raise NotFound("face")
+
+    searches.work = fail
+    with pytest.raises(NotFound):
+        await _ask(searcher, view)
+    searches.work = lambda job: None
+
+
 async def test_a_lone_search_is_the_loops_own_once_it_is_known_to_be_short(
     searcher: Searcher, searches: _Searches
 ) -> None:
@@ -139,18 +150,9 @@ async def test_a_confined_search_is_a_threads_and_says_nothing_of_others(
 
 async def test_one_that_failed_says_nothing_of_others(searcher: Searcher, searches: _Searches) -> None:
     view = _View()
-
-    def fail(job: SearchJob) -> None:
-        raise NotFound("face")
-
-    searches.work = fail
-    with pytest.raises(NotFound):
-        await _ask(searcher, view)
-    searches.work = lambda job: None
+    await _fail(searcher, searches, view)
     await _ask(searcher, view)
-    searches.work = fail
-    with pytest.raises(NotFound):
-        await _ask(searcher, view)
+    await _fail(searcher, searches, view)
     assert searches.threads == ["search_0", "search_0", _LOOP]
 
 
@@ -187,15 +189,7 @@ async def test_one_that_took_long_and_failed_is_followed_by_one_in_a_thread(
 ) -> None:
     view = _View()
     await _ask(searcher, view)
-
-    def fail_late(job: SearchJob) -> None:
-        time.sleep(1.1)
-        raise NotFound("face")
-
-    searches.work = fail_late
-    with pytest.raises(NotFound):
-        await _ask(searcher, view)
-    searches.work = lambda job: None
+    await _fail(searcher, searches, view, after_s=1.1)
     await _ask(searcher, view)
     assert searches.threads == ["search_0", _LOOP, "search_0"]
 

@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
     names = [name for name in options.only or _CONTESTANTS if name not in options.skip]
     distributions: list[Distribution] = ["iso", "aniso"] if options.distribution == "both" else [options.distribution]
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     results, failed = [], False
     for distribution in distributions:
         gallery = MadeUpGallery(options.faces, distribution)

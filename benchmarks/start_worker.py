@@ -8,6 +8,7 @@ import resource
 import time
 from pathlib import Path
 
+import uvloop
 from pydantic import SecretStr
 
 from runtime.readiness import Readiness
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
-    asyncio.run(_start(options.url, options.folder, save=options.save))
+    uvloop.run(_start(options.url, options.folder, save=options.save))
     # Threads that pools keep are of no use any more.
     os._exit(0)
 

@@ -9,6 +9,7 @@ import pytest
 from tests.vectorstore.index_conformance import DIMENSION, IndexConformance, Kind, keep_up, people, units
 from vectorstore.index.base import Arrays
 from vectorstore.index.blocks import BLOCK_ROWS, InMemory, VectorBlocks
+from vectorstore.index.compressed import Candidates, rerank, to_fixed
 from vectorstore.index.cpu import COMPRESSED_KIND, FLAT_KIND, CpuIndex, CpuPlan
 from vectorstore.index.mapped import MappedFiles
 from vectorstore.index.segment import BLOCK_ROWS as CODE_BLOCK_ROWS
@@ -177,6 +178,7 @@ def test_codes_made_in_pieces_are_the_codes_made_at_once(rng: Rng) -> None:
     joined = Segment(codebook, np.concatenate(pieces), len(vectors))
     np.testing.assert_array_equal(whole.packed, joined.packed)
     queries = units(rng, 5)
+    queries[0] = vectors[490]
     for mask in (None, rng.random(len(vectors)) < 0.3):
         one, other = whole.search(queries, 50, mask), joined.search(queries, 50, mask)
         np.testing.assert_array_equal(np.sort(one[1]), np.sort(other[1]))
@@ -238,3 +240,29 @@ def test_arrays_of_something_else_are_refused(tmp_path: Path, rng: Rng) -> None:
     for arrays in broken:
         with pytest.raises((KeyError, ValueError)):
             CpuIndex.from_arrays(arrays, DIMENSION, plan)
+
+
+@pytest.mark.parametrize("more_count", [0, 7])
+@pytest.mark.parametrize("missing", [False, True])
+def test_candidates_of_several_queries_are_compared_as_those_of_each_alone(
+    rng: Rng, more_count: int, *, missing: bool
+) -> None:
+    vectors = units(rng, 500)
+    fixed = VectorBlocks(DIMENSION, np.int16, InMemory())
+    fixed.append(to_fixed(vectors))
+    queries = units(rng, 5)
+    # 600 rows are too many for all five to be compared in one step.
+    rows = np.stack([rng.choice(490, 480, replace=False) for _ in queries])
+    cosines = rng.random(rows.shape).astype(np.float32)
+    if missing:
+        rows[1, 3:], cosines[1, 3:] = -1, -np.inf
+    more = np.arange(490, 490 + more_count)
+
+    found = rerank(Candidates(cosines, rows), queries, fixed, 9, more)
+
+    for query, best, of_one in zip(queries, found, rows, strict=True):
+        candidates = np.append(of_one[of_one >= 0], more)
+        exact = vectors[candidates] @ query
+        wanted = np.argsort(-exact, kind="stable")[:9]
+        np.testing.assert_array_equal(best[0], candidates[wanted])
+        np.testing.assert_allclose(best[1], exact[wanted], atol=1e-4)

@@ -26,8 +26,8 @@ _DIMENSIONS_A_CODE: Final = 2
 # A dimension's mean square over the mean of all, up to which they count as even. Of 195 faces' vectors by the starter
 # pack the highest is 1.9.
 _EVEN_SPREAD: Final = 3.0
-# FAISS looks at the codes once for up to four queries, but for more than two its sums leave the registers: each of 16
-# took 0.51 ms of processor then, and takes 0.43 in pairs (100,000 vectors, AVX2 kernels).
+# FAISS looks at the codes once for so many queries. For more than two its sums leave the registers: each of 16 takes
+# 0.52 ms of processor then, and 0.39 in pairs (100,000 vectors, AVX2 kernels).
 _QUERIES_AT_ONCE: Final = 2
 
 Codes = npt.NDArray[np.uint8]
@@ -103,6 +103,7 @@ class Codebook:
         )
         codes.by_residual = False
         codes.nprobe = 1
+        codes.qbs2 = _QUERIES_AT_ONCE
         faiss.copy_array_to_vector(self.centroids.ravel(), codes.pq.centroids)
         codes.is_trained = True
         return codes
@@ -144,15 +145,8 @@ class Segment:
         if mask is not None:
             bits = np.packbits(mask, bitorder="little")
             parameters = _FAISS.SearchParametersIVF(sel=_FAISS.IDSelectorBitmap(bits), nprobe=1)
-        k = min(k, self.count)
-        if len(queries) <= _QUERIES_AT_ONCE:
-            cosines, rows = self._codes.search(queries, k, params=parameters)
-            return cosines, rows
-        found = [
-            self._codes.search(queries[start : start + _QUERIES_AT_ONCE], k, params=parameters)
-            for start in range(0, len(queries), _QUERIES_AT_ONCE)
-        ]
-        return np.concatenate([cosines for cosines, _ in found]), np.concatenate([rows for _, rows in found])
+        cosines, rows = self._codes.search(queries, min(k, self.count), params=parameters)
+        return cosines, rows
 
 
 def _packed(codes: Any) -> Codes:

@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 from pydantic import SecretStr
 
+from benchmarks.idle_memory import fetch_memory
 from runtime.readiness import Readiness
 from runtime.server import ServiceContext
 from runtime.tasks import TaskSupervisor
@@ -18,12 +19,13 @@ from vectorstore.service import VectorStore
 from vectorstore.settings import VectorStoreSettings
 
 
-async def _start(url: str, folder: Path, *, save: bool) -> dict[str, float]:
+async def _start(url: str, folder: Path, memory_bytes: int, *, save: bool) -> dict[str, float]:
     settings = VectorStoreSettings(
         data_dir=folder, database_url=SecretStr(url), snapshot_interval_s=0, snapshot_stop_patience_s=0
     )
     service, readiness = VectorStore(settings), Readiness()
     tasks = TaskSupervisor(readiness)
+    fetch_memory(memory_bytes)
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
     await service.start(ServiceContext("127.0.0.1:0", readiness, tasks))
     figures = {
@@ -54,9 +56,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("memory_bytes", type=int)
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
-    uvloop.run(_start(options.url, options.folder, save=options.save))
+    uvloop.run(_start(options.url, options.folder, options.memory_bytes, save=options.save))
     # Threads that pools keep are of no use any more.
     os._exit(0)
 

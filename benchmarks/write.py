@@ -4,9 +4,9 @@
 
 The service, its PostgreSQL and the client share this machine. Each round adds new photos of one face each; then the
 rows that this wrote are copied out, and copied by COPY in binary, with nothing else done, into the same tables of
-another database of the same server. Both begin when the service and PostgreSQL have nothing left to do. Every answer
-means that the photo is committed and can be found. Medians over the rounds; ratios and processor times are worth more
-than the rates, which depend on what else the machine does.
+another database of the same server. Both begin when the service and PostgreSQL have nothing left to do, with memory
+fetched for them (see idle_memory.py). Every answer means that the photo is committed and can be found. Medians over the
+rounds; ratios and processor times are worth more than the rates, which depend on what else the machine does.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from twin.face.v1 import face_pb2
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 from twin.vectorstore.v1 import vectorstore_pb2_grpc as pb_grpc
 
+from benchmarks.idle_memory import fetch_memory
 from benchmarks.write_bare import BareCopy
 from benchmarks.write_clock import Clock, Figures
 from benchmarks.write_service import ServiceProcess
@@ -35,6 +36,8 @@ _PHOTOS_A_MESSAGE = 500
 _STREAMS = 16
 _CALLERS = 64
 _BARE = "bare COPY of the same rows"
+# What adding takes of new memory, about: tables, their log, the system's cache of both, and the index.
+_BYTES_A_PHOTO = 20_000
 _MAX_MESSAGE_BYTES = 48 * 2**20
 _OPTIONS = [
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
@@ -102,10 +105,10 @@ class _Comparison:
     async def _round(self, figures: Figures) -> None:
         stub, time = self._stub, self._clock.time
         batches = _batches(self._photos(self._face_count), _PHOTOS_A_MESSAGE)
-        await self._clock.until_quiet()
+        await self._settle()
         figures.note("ours, one stream, many a message", self._face_count, await time(lambda: _stream(stub, batches)))
         await self._bare.read_new_rows()
-        await self._clock.until_quiet()
+        await self._settle()
         figures.note(_BARE, self._face_count, await time(self._bare.copy))
         few = self._face_count // 8
         singles = [pb.AddPhotosRequest(photo=photo) for photo in self._photos(few)]
@@ -122,6 +125,10 @@ class _Comparison:
             one = pb.AddPhotosRequest(photo=photo)
             taken = await time(lambda one=one: _stream(stub, [one]))  # type: ignore[misc]
             self._single_ms.append(taken.wall * 1000)
+
+    async def _settle(self) -> None:
+        await self._clock.until_quiet()
+        await asyncio.to_thread(fetch_memory, self._face_count * _BYTES_A_PHOTO)
 
     def _photos(self, count: int) -> list[pb.Photo]:
         rows = self._generator.standard_normal((count, _DIMENSION), dtype=np.float32)

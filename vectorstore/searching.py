@@ -204,9 +204,12 @@ class Searcher:
 
 
 def _search(view: GalleryView, jobs: Sequence[SearchJob]) -> Sequence[Outcome]:
+    """Searches, and counts it once it is done: one that the event loop gives up is begun anew in a thread."""
+    start_s = time.monotonic()
+    outcomes = search_gallery(view, jobs)
+    SCAN_SECONDS.observe(time.monotonic() - start_s)
     SEARCH_GROUP_QUERIES.observe(sum(len(job.targets) for job in jobs))
-    with SCAN_SECONDS.time():
-        return search_gallery(view, jobs)
+    return outcomes
 
 
 def _finished(waiting: _Waiting, results: list[FoundResult]) -> Any:

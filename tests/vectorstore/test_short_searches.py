@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 from twin.vectorstore.v1 import vectorstore_pb2 as pb
 
 from runtime.errors import DeadlineExceeded, NotFound
@@ -55,6 +56,13 @@ class _Searches:
             except NotFound as error:
                 outcomes.append(error)
         return outcomes
+
+
+def _counted() -> tuple[float, float]:
+    """Returns how many scans were timed, and of how many the queries were counted."""
+    names = ("twin_vectorstore_search_seconds_count", "twin_vectorstore_search_group_queries_count")
+    timed, grouped = (REGISTRY.get_sample_value(name) or 0.0 for name in names)
+    return timed, grouped
 
 
 @pytest.fixture
@@ -126,8 +134,10 @@ async def test_one_that_turns_out_long_is_begun_anew_in_a_thread(
     view = _View()
     await _ask(searcher, view)
     monkeypatch.setattr(short_searches, "_LONGEST_S", 0.0)
+    counted = _counted()
     assert await _ask(searcher, view) == [_ANSWER]
     assert searches.threads == ["search_0", _LOOP, "search_0"]
+    assert _counted() == (counted[0] + 1, counted[1] + 1)
 
 
 @pytest.mark.parametrize("count", [2, 5])

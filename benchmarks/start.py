@@ -65,6 +65,7 @@ async def _measure(folder: Path, face_count: int, repeats: int) -> int:
         files = sorted((folder / "data" / "vectorstore" / "snapshot").iterdir())
         for _ in range(repeats):
             for where in ("disk", "memory"):
+                await asyncio.to_thread(fetch_memory, face_count * _BYTES_A_FACE)
                 if where == "disk":
                     _forget(files)
                 figures.add(f"reading the snapshot from {where}", _read(files))

@@ -204,7 +204,7 @@ class Searcher:
 
 
 def _search(view: GalleryView, jobs: Sequence[SearchJob]) -> Sequence[Outcome]:
-    """Searches, and counts it once it is done: one that the event loop gives up is begun anew in a thread."""
+    """Searches, and counts it when it is done: what the event loop gives up is begun anew, and what fails is logged."""
     start_s = time.monotonic()
     outcomes = search_gallery(view, jobs)
     SCAN_SECONDS.observe(time.monotonic() - start_s)

@@ -178,12 +178,28 @@ def test_codes_made_in_pieces_are_the_codes_made_at_once(rng: Rng) -> None:
     joined = Segment(codebook, np.concatenate(pieces), len(vectors))
     np.testing.assert_array_equal(whole.packed, joined.packed)
     queries = units(rng, 5)
-    queries[0] = vectors[490]
     for mask in (None, rng.random(len(vectors)) < 0.3):
         one, other = whole.search(queries, 50, mask), joined.search(queries, 50, mask)
         np.testing.assert_array_equal(np.sort(one[1]), np.sort(other[1]))
     with pytest.raises(ValueError, match="not the codes"):
         Segment(codebook, whole.packed[:-1], len(vectors))
+
+
+@pytest.mark.parametrize("share", [None, 0.3, 0.004])
+def test_queries_that_are_scanned_for_together_find_what_each_finds_alone(rng: Rng, share: float | None) -> None:
+    vectors = units(rng, 4096)
+    codebook = Codebook.trained(vectors)
+    segment = Segment(codebook, codebook.encode(vectors), len(vectors))
+    mask = None if share is None else rng.random(len(vectors)) < share
+    queries = codebook.rotated(units(rng, 7))
+
+    together = segment.search(queries, 40, mask)
+
+    for place in range(len(queries)):
+        cosines, rows = segment.search(queries[place : place + 1], 40, mask)
+        order, same = np.lexsort((rows[0], -cosines[0])), np.lexsort((together[1][place], -together[0][place]))
+        np.testing.assert_array_equal(together[0][place][same], cosines[0][order])
+        np.testing.assert_array_equal(together[1][place][same], rows[0][order])
 
 
 def test_rows_stay_where_they_are_while_blocks_grow(rng: Rng) -> None:
@@ -251,7 +267,9 @@ def test_candidates_of_several_queries_are_compared_as_those_of_each_alone(
     fixed = VectorBlocks(DIMENSION, np.int16, InMemory())
     fixed.append(to_fixed(vectors))
     queries = units(rng, 5)
-    # 600 rows are too many for all five to be compared in one step.
+    # The nearest of all is none of the candidates, but of those beside them where these are some.
+    queries[0] = vectors[490]
+    # 2,400 candidates are too many for all five queries to be compared in one step.
     rows = np.stack([rng.choice(490, 480, replace=False) for _ in queries])
     cosines = rng.random(rows.shape).astype(np.float32)
     if missing:

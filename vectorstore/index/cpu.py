@@ -27,8 +27,8 @@ _FEW: Final = 6
 _PATIENCE: Final = 10
 # Rows without codes that are compared beside the candidates; what is beyond is compared in float32.
 _MOST_UNCODED: Final = 2048
-# Candidates of all queries and segments that are held at once: 48 MiB.
-_MOST_CANDIDATES: Final = 2**22
+# Candidates of all queries and segments that are held at once: 24 MiB, and up to 40 that FAISS takes to find them.
+_MOST_CANDIDATES: Final = 2**21
 
 
 @dataclass(frozen=True, slots=True)

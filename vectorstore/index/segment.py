@@ -28,7 +28,7 @@ _DIMENSIONS_A_CODE: Final = 2
 _EVEN_SPREAD: Final = 3.0
 # FAISS looks at the codes once for so many queries. For more than two its sums leave the registers: each of 16 takes
 # 0.52 ms of processor then, and 0.39 in pairs (100,000 vectors, AVX2 kernels).
-_QUERIES_AT_ONCE: Final = 2
+_QUERIES_A_PASS: Final = 2
 
 Codes = npt.NDArray[np.uint8]
 # (queries, k): approximate cosines, and rows within the segment, -1 where there are no more.
@@ -103,7 +103,7 @@ class Codebook:
         )
         codes.by_residual = False
         codes.nprobe = 1
-        codes.qbs2 = _QUERIES_AT_ONCE
+        codes.qbs2 = _QUERIES_A_PASS
         faiss.copy_array_to_vector(self.centroids.ravel(), codes.pq.centroids)
         codes.is_trained = True
         return codes

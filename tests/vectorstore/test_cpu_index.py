@@ -260,7 +260,7 @@ def test_arrays_of_something_else_are_refused(tmp_path: Path, rng: Rng) -> None:
 
 @pytest.mark.parametrize("more_count", [0, 7])
 @pytest.mark.parametrize("missing", [False, True])
-def test_candidates_of_several_queries_are_compared_as_those_of_each_alone(
+def test_of_its_candidates_and_the_rows_beside_them_each_query_gets_the_nearest(
     rng: Rng, more_count: int, *, missing: bool
 ) -> None:
     vectors = units(rng, 500)
@@ -269,7 +269,6 @@ def test_candidates_of_several_queries_are_compared_as_those_of_each_alone(
     queries = units(rng, 5)
     # The nearest of all is none of the candidates, but of those beside them where these are some.
     queries[0] = vectors[490]
-    # 2,400 candidates are too many for all five queries to be compared in one step.
     rows = np.stack([rng.choice(490, 480, replace=False) for _ in queries])
     cosines = rng.random(rows.shape).astype(np.float32)
     if missing:

@@ -24,9 +24,6 @@ FIXED_ONE: Final = 32_767.0
 _ENCODE_ROWS: Final = 16_384
 # Candidates whose vectors are compared at once.
 _COMPARED_ROWS: Final = 8192
-# The same for several queries together: 4 MiB as float32 at 512 dimensions. Of 105 candidates a query, comparing takes
-# 16 µs a query and not 22 then; of 311 and more it makes no difference.
-_COMPARED_TOGETHER: Final = 2048
 
 
 def to_fixed(vectors: Vectors) -> npt.NDArray[np.int16]:
@@ -109,28 +106,11 @@ def _best(cosines: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], count: 
 
 def rerank(found: Candidates, queries: Vectors, fixed: VectorBlocks, k: int, more: Rows) -> list[Best]:
     """Compares the vectors of the candidates, and of more rows, with the queries; returns each's k best, best first."""
-    step = _COMPARED_TOGETHER // max(1, found.rows.shape[1] + len(more))
     results = []
-    if len(queries) > 1 and step > 1 and np.isfinite(found.cosines).all():
-        all_rows = np.concatenate([found.rows, np.broadcast_to(more, (len(queries), len(more)))], axis=1)
-        for start in range(0, len(queries), step):
-            results += _compare_together(fixed, all_rows[start : start + step], queries[start : start + step], k)
-        return results
     for query, cosines, rows in zip(queries, found.cosines, found.rows, strict=True):
         rows = np.concatenate([rows[np.isfinite(cosines)], more])
         results.append(compare_fixed(fixed, rows, query, k))
     return results
-
-
-def _compare_together(fixed: VectorBlocks, rows: Rows, queries: Vectors, k: int) -> list[Best]:
-    """Returns for each of some queries (n, dimension), among its rows (n, m), what ``compare_fixed`` returns for one.
-
-    In few calls: with each one, a thread may have to wait for the interpreter.
-    """
-    vectors = from_fixed(fixed.take(rows.ravel())).reshape(*rows.shape, fixed.dimension)
-    cosines = np.matmul(vectors, queries[:, :, None])[:, :, 0] / np.float32(FIXED_ONE)
-    best = _best(cosines, rows, k)
-    return [in_order(of_one, near) for of_one, near in zip(best.rows, best.cosines, strict=True)]
 
 
 def compare_fixed(fixed: VectorBlocks, rows: Rows, query: npt.NDArray[np.float32], k: int) -> Best:
